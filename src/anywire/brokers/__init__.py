@@ -1,0 +1,1 @@
+"""Brokers: numbering, history, presence and the directory of sessions, behind five narrow contracts."""

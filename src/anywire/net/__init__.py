@@ -1,0 +1,1 @@
+"""Network protocols without I/O: bytes in, events out; frames in, bytes out."""

@@ -1,0 +1,183 @@
+"""Outbox: what one session still has to say, and what its peer may not have heard.  HOT
+
+Three cursors over one sequence: `acked ≤ written ≤ put`. Entries are references and never copied. *Waiting*
+(`put - written`) is bounded by the slow-consumer policy; *kept* (`written - acked`, counted entries only) is what a
+resume sends again, and past its bound the oldest are forgotten, which makes the session un-resumable and nothing
+else: a fast client is never closed for it. A sequence number is the count of counted entries, given when an entry
+is written: a dropped entry was never counted, so both ends count alike.
+
+Pure: no clock, no I/O. Budget: a put costs less than 0.2 µs beside the write.
+"""
+
+from collections import deque
+
+from anywire.payload import Framed, Policy
+
+
+class Outbox:
+    """The ring of one session; see the module's text for its three cursors."""
+
+    __slots__ = (
+        "_allowed",
+        "_bound",
+        "_dropped",
+        "_forgotten",
+        "_kept",
+        "_kept_bytes_bound",
+        "_kept_bound",
+        "_waiting",
+        "acked",
+        "is_blocked",
+        "is_overflown",
+        "kept",
+        "keeps",
+        "waiting",
+        "written",
+    )
+
+    def __init__(self, *, bound: int, kept_bytes: int = 0, kept_messages: int = 0) -> None:
+        """`bound`: bytes that may wait; the two others bound what is kept for a resume (0: nothing is)."""
+        self._waiting: list[Framed] = []
+        self._kept: deque[Framed] | None = None
+        self._bound = bound
+        self._allowed = bound  # more while what a resume sends again is in front of the line
+        self._kept_bytes_bound = kept_bytes
+        self._kept_bound = kept_messages
+        self._dropped: dict[str, int] | None = None
+        self._forgotten = 0
+        self.keeps = kept_messages > 0
+        self.waiting = 0
+        """Bytes that were put and not written."""
+        self.kept = 0
+        """Bytes that were written and not acknowledged."""
+        self.written = 0
+        """Count of counted entries handed to a transport, over all transports of the session."""
+        self.acked = 0
+        """Count of counted entries that the peer is known to have."""
+        self.is_blocked = False
+        """The transport has not yet taken what was last handed to it; set and cleared by the session."""
+        self.is_overflown = False
+        """The bound was crossed by what may not be dropped: close with 4408."""
+
+    def put(self, framed: Framed) -> bool:
+        """Append an entry; true when the ring was empty, so that its session must be marked for the flush."""
+        queue = self._waiting
+        was_clean = not queue
+        self.waiting = waiting = self.waiting + framed.size
+        if waiting > self._allowed or framed.payload.volatile:
+            return self._put_slowly(framed) and was_clean
+        queue.append(framed)
+        return was_clean
+
+    def take(self, limit: int) -> list[Framed]:
+        """Up to `limit` bytes of entries (one at least, if any waits) to hand to the transport; they count as written."""
+        taken = self._waiting
+        if self.waiting <= limit:
+            self._waiting = []
+            self.waiting = 0
+            self._allowed = self._bound
+        else:
+            size = taken[0].size
+            end = 1
+            while end < len(taken) and size + taken[end].size <= limit:
+                size += taken[end].size
+                end += 1
+            self._waiting = taken[end:]
+            del taken[end:]
+            self.waiting -= size
+            self._allowed = max(self._bound, self._allowed - size)
+        if self.keeps:
+            for framed in taken:
+                if framed.payload.counted:
+                    self.written += 1
+                    self._keep(framed)
+        return taken
+
+    def ack(self, count: int) -> bool:
+        """The peer has `count` counted entries; false when it cannot: it claims more than was written, or goes back."""
+        if not self.acked <= count <= self.written:
+            return False
+        if self._kept is not None:
+            for _ in range(count - max(self.acked, self._forgotten)):
+                self.kept -= self._kept.popleft().size
+        self.acked = count
+        return True
+
+    def rewind(self, count: int) -> bool:
+        """Make everything after the peer's `count` wait again, in order; false when some of it is forgotten.
+
+        What waits again does not count against the bound: the client was not slow, it was away.
+        """
+        if count < self._forgotten or not self.ack(count):
+            return False
+        if self._kept is not None:
+            self._waiting[:0] = self._kept
+            self.waiting += self.kept
+            self._allowed += self.kept
+            self._kept = None
+            self.kept = 0
+        self.written = count
+        self.is_blocked = False
+        return True
+
+    def forget(self) -> int:
+        """Give up what was written and not acknowledged (a resume that failed); how many entries that were."""
+        lost = self.written - self.acked
+        self._kept = None
+        self.kept = 0
+        self.written = self.acked = self._forgotten = 0
+        self.is_blocked = False
+        return lost
+
+    def lost(self) -> dict[str, int]:
+        """Entries dropped since the last call, by room."""
+        dropped, self._dropped = self._dropped, None
+        return dropped or {}
+
+    def clear(self) -> None:
+        """Drop everything: the session is over."""
+        self._waiting.clear()
+        self._kept = None
+        self._forgotten = self.written
+        self._allowed = self._bound
+        self.waiting = self.kept = 0
+
+    def _put_slowly(self, framed: Framed) -> bool:
+        """A volatile entry, or one that crosses the bound: apply the policy; true when it was appended."""
+        payload = framed.payload
+        if payload.volatile and (self.is_blocked or self.waiting > self._allowed):
+            self.waiting -= framed.size
+            return False
+        self._waiting.append(framed)
+        if self.waiting > self._allowed:
+            if payload.policy is Policy.DROP_OLDEST and payload.room is not None:
+                self._drop_oldest(payload.room)
+            else:
+                self.is_overflown = True
+        return True
+
+    def _drop_oldest(self, room: str) -> None:
+        """Take entries of the room out, oldest first (the new one is the last), until the bound holds again."""
+        queue = self._waiting
+        dropped = at = 0
+        while self.waiting > self._allowed and at < len(queue):
+            framed = queue[at]
+            if framed.payload.room == room and framed.payload.policy:
+                self.waiting -= framed.size
+                dropped += 1
+                del queue[at]
+            else:
+                at += 1
+        if self._dropped is None:
+            self._dropped = {}
+        self._dropped[room] = self._dropped.get(room, 0) + dropped
+
+    def _keep(self, framed: Framed) -> None:
+        kept = self._kept
+        if kept is None:
+            kept = self._kept = deque()
+        kept.append(framed)
+        self.kept += framed.size
+        while self.kept > self._kept_bytes_bound or len(kept) > self._kept_bound:
+            self.kept -= kept.popleft().size
+            self._forgotten = self.written - len(kept)

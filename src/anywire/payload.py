@@ -1,0 +1,138 @@
+"""Payloads: encoded messages on their way to a socket, and the physical frames they are put in.
+
+A codec makes one `Payload` for a lane; `framed` puts it into the frame of a carrier once per framing, however
+many members share it. Knows no wire and no transport.
+"""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Protocol
+
+Message = str | bytes
+"""One whole message from a peer: text as `str`, binary as `bytes`."""
+
+
+class Carrier(Enum):
+    """How bytes travel; a transport is one of these, open right now."""
+
+    WEBSOCKET = "websocket"
+    EVENTS = "events"
+    STREAM = "stream"
+    POLL = "poll"
+    POST = "post"
+    WEBTRANSPORT = "webtransport"
+    REPLY = "reply"
+    """A plain HTTP answer; no session stays behind."""
+
+
+class Policy(Enum):
+    """What happens when a member's outbox is over its bound; acts on waiting entries of the same room."""
+
+    CLOSE = "close"
+    """The session is closed with 4408: its client reconnects and recovers."""
+    DROP_OLDEST = "drop_oldest"
+    """The oldest publications of the room that were never written make place; the client hears `Gap`."""
+
+
+class Framing(Protocol):
+    """How one kind of carrier wraps a payload: a WebSocket header, an event-stream record, a chunk."""
+
+    key: tuple[str, int]
+    """Carrier name and deflate window bits (0 for none); equal keys mean equal bytes."""
+
+    def frame(self, payload: "Payload") -> bytes | None:
+        """The bytes of the payload and of what travels with it; None: the transport frames at write."""
+        ...
+
+
+class Framed:
+    """A payload in one physical form; `data` is None where the transport frames at write.
+
+    `key` is the framing's own, the same object: a transport sees at a glance if the form is its.
+    """
+
+    __slots__ = ("data", "key", "payload", "size")
+
+    def __init__(
+        self, payload: "Payload", data: bytes | None, key: tuple[str, int] = ("none", 0)
+    ) -> None:
+        self.payload = payload
+        self.data = data
+        self.key = key
+        self.size = payload.size if data is None else len(data)
+
+
+class Payload:
+    """One message, or several that travel and are dropped together (`rest`: attachments).
+
+    `counted` entries have a place in the session's sequence (resume); `volatile` ones may be dropped when the
+    peer is slow; `policy`, `room` and `key` are set by fan-out and decide what a full outbox does with it.
+    """
+
+    __slots__ = ("_forms", "counted", "data", "is_text", "key", "policy", "rest", "room", "volatile")
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        is_text: bool = True,
+        rest: tuple["Payload", ...] = (),
+        counted: bool = True,
+        volatile: bool = False,
+    ) -> None:
+        self.data = data
+        self.is_text = is_text
+        self.rest = rest
+        self.counted = counted
+        self.volatile = volatile
+        self.policy: Policy | None = None
+        self.room: str | None = None
+        self.key: str | None = None
+        self._forms: dict[tuple[str, int], Framed] | None = None
+
+    @classmethod
+    def of(cls, message: Message, *, counted: bool = True) -> "Payload":
+        """A payload of one message as it is."""
+        if isinstance(message, str):
+            return cls(message.encode(), counted=counted)
+        return cls(message, is_text=False, counted=counted)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its messages, before framing."""
+        size = len(self.data)
+        for part in self.rest:
+            size += part.size
+        return size
+
+    def messages(self) -> Iterator[Message]:
+        """What the peer will receive, message by message."""
+        yield self.data.decode() if self.is_text else self.data
+        for part in self.rest:
+            yield from part.messages()
+
+    def framed(self, framing: Framing) -> Framed:
+        """This payload in that framing, made once and shared by everyone who needs it."""
+        forms = self._forms
+        key = framing.key
+        if forms is None:
+            self._forms = forms = {}
+        elif key in forms:
+            return forms[key]
+        framed = Framed(self, framing.frame(self), key)
+        forms[key] = framed
+        return framed
+
+
+class Unframed:
+    """The framing of the detached and of connections with a kept deflate window: framed at write."""
+
+    __slots__ = ()
+
+    key = ("none", 0)
+
+    def frame(self, payload: Payload) -> None:
+        """Leave the framing to the transport that will write it."""
+
+
+UNFRAMED = Unframed()
