@@ -1,0 +1,42 @@
+/** What the types allow and what they do not; read by the type checker alone. */
+
+import { type Channel, connect, type Heard, type Past } from "../src/anywire.js";
+
+type Events = { said: { by: string; text: string }; n: number };
+type Calls = {
+  say(arg: { text: string }): number;
+  ping(): Promise<string>;
+  ticks(arg: { symbol: string }): AsyncIterable<{ price: number }>;
+};
+type Meta = { status: string };
+
+export async function allowed(): Promise<void> {
+  const client = connect("/ws", { ticket: "/api/ws-ticket" });
+  const chat = client.channel<Events, Calls, Meta>("chat:lobby", { recover: true });
+  const show = (m: Events["said"]) => m.text;
+  chat.on("said", show);
+  chat.on("n", (n, heard: Heard<number>) => n + (heard.offset ?? 0));
+  chat.presence.on("change", (people) => [people.size, people.get("ana")?.[0]?.status]);
+  client.on("state", (state) => state === "resuming");
+  for (const { data } of (await chat.history({ limit: 50 })) as Past<Events["said"]>[]) show(data);
+  const offset: number = await chat.call("say", { text: "x" }, { timeout: 1 });
+  const pong: string = await chat.call("ping");
+  for await (const { price } of chat.stream("ticks", { symbol: "x" })) price.toFixed(offset + pong.length);
+  const loose: Channel = client.channel("any");
+  loose.on("whatever", (data) => data.anything);
+  (await loose.call("whatever", 1)).anything;
+  loose.send("whatever");
+
+  // @ts-expect-error an event that is none
+  chat.on("sayed", show);
+  // @ts-expect-error a listener for other data
+  chat.on("n", show);
+  // @ts-expect-error a call that is none
+  await chat.call("sya", { text: "x" });
+  // @ts-expect-error an argument of another type
+  await chat.call("say", { txt: "x" });
+  // @ts-expect-error no argument
+  chat.send("say");
+  // @ts-expect-error an event of the membership that is none
+  chat.membership.on("lots", () => {});
+}
