@@ -1,8 +1,9 @@
 """Body and Args: what the application says and hears, in one canonical form.
 
-Canonical is (`json`, `blobs`): the JSON array of the arguments, in which each bytes value is a slot known by its
-*offset in the text*, never by a marker in the band, and the list of those bytes values. Every other encoding is
-derived from it, once. So no wire, record or history forgets that bytes were bytes.
+Canonical is (`json`, `blobs`): the JSON array of the arguments, in which each bytes value is a slot
+known by its *offset in the text*, never by a marker in the band, and the list of those bytes
+values. Every other encoding is derived from it, once. So no wire, record or history forgets that
+bytes were bytes.
 
 >>> body = Body.of({"name": "a.png", "data": b"\\x89P"})
 >>> body.json
@@ -39,10 +40,11 @@ class Body:
     """The arguments of one event, reply or item on the way out; each encoding is made at most once.
 
     `names` are the field names that `@channel.emits` declares, for wires that carry fields by name.
-    Raises ValueError for what JSON cannot hold: NaN, infinities, integers past 64 bits, unknown types.
+    Raises ValueError for what JSON cannot hold: NaN, infinities, integers past 64 bits, unknown
+    types.
     """
 
-    __slots__ = ("_forms", "_json", "_values", "blobs", "names")
+    __slots__ = ("_blobs", "_forms", "_json", "_values", "names")
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class Body:
     ) -> None:
         self._json = json
         self._values = values
-        self.blobs = blobs
+        self._blobs = blobs
         self.names = names
         self._forms: dict[object, object] | None = None
 
@@ -64,7 +66,8 @@ class Body:
         if len(values) == 1:
             value = values[0]
             if type(value) is bytes or (type(value) is str and _is_unicode(value)):
-                return cls(None, values=values, names=names)  # encoded when asked: a raw echo never is
+                # Encoded when asked: a raw echo never is.
+                return cls(None, values=values, names=names)
         json, blobs = encode(values)
         return cls(json, blobs, names=names, values=values)
 
@@ -72,8 +75,15 @@ class Body:
     def json(self) -> bytes:
         """The JSON array of the arguments, `null` in each blob's place."""
         if self._json is None:
-            self._json, self.blobs = encode(cast(tuple[object, ...], self._values))
+            self._json, self._blobs = encode(cast(tuple[object, ...], self._values))
         return self._json
+
+    @property
+    def blobs(self) -> Blobs:
+        """The bytes values, each with its place in `json`."""
+        if self._json is None:
+            self._json, self._blobs = encode(cast(tuple[object, ...], self._values))
+        return self._blobs
 
     @property
     def values(self) -> tuple[object, ...]:
@@ -102,7 +112,9 @@ class Body:
 
     @property
     def one_value(self) -> object:
-        """The arguments as one value: the lone one, None for none, the object when named, else the list."""
+        """The arguments as one value: the lone one, None for none, an object when named, else a
+        list.
+        """
         values = self.values
         if self.is_named:
             return dict(zip(cast(tuple[str, ...], self.names), values, strict=True))
@@ -166,15 +178,20 @@ class Shape(Enum):
 
 
 class Args:
-    """Arguments as a peer wrote them; only the binder reads them, straight into the handler's types.
+    """Arguments as a peer wrote them; the binder reads them, straight into the handler's types.
 
-    `raw`: JSON or MessagePack text of the array (LIST) or the value (ONE); for TEXT and BYTES the message itself.
+    `raw`: JSON or MessagePack text of the array (LIST) or the value (ONE); for TEXT and BYTES the
+    message itself.
     """
 
     __slots__ = ("blobs", "form", "raw", "shape")
 
     def __init__(
-        self, raw: Message | msgspec.Raw, form: Form = Form.JSON, shape: Shape = Shape.ONE, blobs: Blobs = ()
+        self,
+        raw: Message | msgspec.Raw,
+        form: Form = Form.JSON,
+        shape: Shape = Shape.ONE,
+        blobs: Blobs = (),
     ) -> None:
         self.raw = raw
         self.form = form
@@ -237,7 +254,7 @@ def decode(raw: Message | msgspec.Raw, blobs: Blobs = ()) -> Any:
         if not blobs:
             return _decode(raw)
         text = raw.encode() if isinstance(raw, str) else bytes(raw)
-        # A stand-in that the text cannot contain: a peer cannot write the hash of its own text into it.
+        # A stand-in that the text cannot contain: nobody can write a text's hash into it.
         mark = hashlib.blake2b(text, digest_size=12).hexdigest()
         pieces = _spliced(text, blobs, lambda index: f'"{mark}{index}"'.encode())
         found: set[int] = set()
@@ -290,7 +307,7 @@ def _one(body: Body) -> tuple[bytes, Blobs]:
             return b"null", ()
         if count > 1:
             return json, blobs
-    return json[1:-1], tuple((offset - 1, blob) for offset, blob in blobs)
+    return json[1:-1], tuple((offset - 1, blob) for offset, blob in blobs) if blobs else blobs
 
 
 _SCALARS = frozenset((str, bool, type(None)))
@@ -309,14 +326,17 @@ def _is_unicode(text: str) -> bool:
 
 
 def _is_simple(value: object) -> bool:
-    """Whether msgspec writes this value as it must be written: no bytes, no NaN, no foreign types."""
+    """Whether msgspec writes this value as it must be: no bytes, no NaN, no foreign types."""
     kind = type(value)
     if kind in _SCALARS:
         return True
     if kind is int:
         return _LEAST <= value <= _MOST  # type: ignore[operator]
     if kind is dict:
-        return all(type(key) is str for key in value) and all(map(_is_simple, value.values()))  # type: ignore[attr-defined]
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str or not _is_simple(item):
+                return False
+        return True
     if kind is list or kind is tuple:
         return all(map(_is_simple, value))  # type: ignore[call-overload]
     return kind is float and value - value == 0.0  # type: ignore[operator]
@@ -327,7 +347,7 @@ def _builtins(value: object) -> object:
 
 
 def _foreign(value: object) -> object:
-    """Pydantic models (and whatever else has its `model_dump`) and kinds of str, int and float become plain values."""
+    """Pydantic models (all that has `model_dump`), kinds of str, int and float as plain values."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int | float):
@@ -339,7 +359,7 @@ def _foreign(value: object) -> object:
 
 
 def _slotted(value: Any, blobs: list[bytes]) -> object:
-    """A copy with each bytes value taken out into `blobs` and a NUL, which JSON text never holds, in its place."""
+    """A copy with each bytes value taken out into `blobs`; in its place a NUL, never in JSON."""
     if isinstance(value, dict):
         return {key: _slotted(item, blobs) for key, item in value.items()}
     if isinstance(value, list | tuple):

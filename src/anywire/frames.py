@@ -1,8 +1,9 @@
 """Frames: the waist of the hourglass, everything that can pass between a wire and the core.
 
-Seventeen, for all wires; an eighteenth needs a decision record. `alias` is the address as this client spells it,
-`ref` whatever the client (or we) chose to find the answer again. A machine's `receive` returns frames whose data is
-`Args` (as the peer wrote it); its `send` takes frames whose data is a `Body` (as the application said it).
+Seventeen, for all wires; an eighteenth needs a decision record. `alias` is the address as this
+client spells it, `ref` whatever the client (or we) chose to find the answer again. A machine's
+`receive` returns frames whose data is `Args` (as the peer wrote it); its `send` takes frames whose
+data is a `Body` (as the application said it).
 
 `Position`, `Since` and `Record` are what brokers number, keep and carry.
 """
@@ -45,7 +46,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Since(msgspec.Struct, frozen=True):
-    """From where a client wants to catch up: positions by room, a unix time in seconds, or the last n."""
+    """From where to catch up: positions by room, a unix time in seconds, or the last n."""
 
     positions: Mapping[str, Position] = {}
     time: float | None = None
@@ -71,7 +72,7 @@ class Welcome(msgspec.Struct):
     received: int = 0
     """Counted messages we have from this client (resume)."""
     acked: int = 0
-    """Counted messages of ours that this client is known to have: for wires that name the first they repeat."""
+    """Counted messages of ours the client is known to have (wires that name what they repeat)."""
     limits: Mapping[str, float] = {}
 
 
@@ -86,7 +87,7 @@ class Join(msgspec.Struct):
 
 
 class Joined(msgspec.Struct):
-    """The answer to a join that was allowed; what `outcome` says holds for each room in `positions`."""
+    """The answer to a join that was allowed; `outcome` holds for each room in `positions`."""
 
     ref: Ref | None
     alias: str
@@ -127,7 +128,7 @@ class Event(msgspec.Struct):
     ref: Ref | None = None
     want: Want = Want.NOTHING
     streams: tuple[Ref, ...] = ()
-    """Refs of the uploads that follow as `Item`s, in the order of the handler's stream parameters."""
+    """Refs of the uploads that follow as `Item`s, in the order of the stream parameters."""
     volatile: bool = False
     id: str | None = None
     """Idempotency key of a publish."""
@@ -218,7 +219,8 @@ class Bye(msgspec.Struct):
 
 
 Frame = (
-    Auth | Welcome | Join | Joined | Refusal | Leave | Event | Reply | Item | End | Cancel | Presence | Past | Gap
+    Auth | Welcome | Join | Joined | Refusal | Leave | Event | Reply | Item | End | Cancel |
+    Presence | Past | Gap
     | Ack | Beat | Bye
 )  # fmt: skip
 
@@ -229,7 +231,7 @@ class At(msgspec.Struct, frozen=True):
     room: str
     position: Position | None = None
     mark: int | None = None
-    """A per-node counter for wires with one cursor over all rooms; None where volatile or acknowledged."""
+    """A node's counter, for wires with one cursor; None where volatile or acknowledged."""
     ref: Ref | None = None
     """Set on an acknowledged broadcast: members answer under it."""
     volatile: bool = False
@@ -258,8 +260,6 @@ class Record(msgspec.Struct, kw_only=True):
     """The node that published, and waits for answers if `ref` is set."""
     extra: Mapping[str, Any] = {}
     """Fields of a newer node, kept as they came."""
-
-
 
 
 def pack_record(record: Record) -> bytes:
@@ -305,10 +305,14 @@ class _Packed(msgspec.Struct):
 
 
 def unpack_record(data: bytes) -> Record:
-    """The record in these bytes; fields of a newer version are kept in `extra`. Raises ValueError."""
+    """The record in these bytes; fields of a newer version stand in `extra`. Raises ValueError."""
     try:
         known = msgspec.msgpack.decode(data, type=_Packed)
-        extra = {key: value for key, value in msgspec.msgpack.decode(data).items() if key not in _Packed.__struct_fields__}
+        extra = {
+            key: value
+            for key, value in msgspec.msgpack.decode(data).items()
+            if key not in _Packed.__struct_fields__
+        }
     except msgspec.DecodeError as error:
         raise ValueError(f"not a record: {error}") from error
     return Record(

@@ -14,7 +14,7 @@ _COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 
 def is_too_deep_json(text: str | bytes, limit: int) -> bool:
-    """Whether a JSON text nests deeper than `limit`; text that is not JSON may get either answer."""
+    """Whether a JSON text nests deeper than `limit`; what is no JSON may get either answer."""
     if isinstance(text, str):
         if text.count("[") + text.count("{") <= limit:
             return False
@@ -34,7 +34,7 @@ def is_too_deep_json(text: str | bytes, limit: int) -> bool:
 
 
 def is_too_deep_msgpack(data: bytes, limit: int) -> bool:
-    """Whether a MessagePack value nests deeper than `limit`; truncated data may get either answer."""
+    """Whether MessagePack nests deeper than `limit`; truncated data may get either answer."""
     if len(data) - len(data.translate(None, _CONTAINERS)) <= limit:
         return False
     open_items: list[int] = [1]  # items still to come on each level

@@ -1,10 +1,11 @@
 """Outbox: what one session still has to say, and what its peer may not have heard.  HOT
 
-Three cursors over one sequence: `acked ≤ written ≤ put`. Entries are references and never copied. *Waiting*
-(`put - written`) is bounded by the slow-consumer policy; *kept* (`written - acked`, counted entries only) is what a
-resume sends again, and past its bound the oldest are forgotten, which makes the session un-resumable and nothing
-else: a fast client is never closed for it. A sequence number is the count of counted entries, given when an entry
-is written: a dropped entry was never counted, so both ends count alike.
+Three cursors over one sequence: `acked ≤ written ≤ put`. Entries are references and never copied.
+*Waiting* (`put - written`) is bounded by the slow-consumer policy; *kept* (`written - acked`,
+counted entries only) is what a resume sends again, and past its bound the oldest are forgotten,
+which makes the session un-resumable and nothing else: a fast client is never closed for it. A
+sequence number is the count of counted entries, given when an entry is written: a dropped entry was
+never counted, so both ends count alike.
 
 Pure: no clock, no I/O. Budget: a put costs less than 0.2 µs beside the write.
 """
@@ -23,20 +24,20 @@ class Outbox:
         "_dropped",
         "_forgotten",
         "_kept",
-        "_kept_bytes_bound",
         "_kept_bound",
+        "_kept_bytes_bound",
         "_waiting",
         "acked",
         "is_blocked",
         "is_overflown",
-        "kept",
         "keeps",
+        "kept",
         "waiting",
         "written",
     )
 
     def __init__(self, *, bound: int, kept_bytes: int = 0, kept_messages: int = 0) -> None:
-        """`bound`: bytes that may wait; the two others bound what is kept for a resume (0: nothing is)."""
+        """`bound`: bytes that may wait; the two others bound what is kept to resume (0: none)."""
         self._waiting: list[Framed] = []
         self._kept: deque[Framed] | None = None
         self._bound = bound
@@ -55,22 +56,24 @@ class Outbox:
         self.acked = 0
         """Count of counted entries that the peer is known to have."""
         self.is_blocked = False
-        """The transport has not yet taken what was last handed to it; set and cleared by the session."""
+        """The transport has not yet taken what it was handed; set and cleared by the session."""
         self.is_overflown = False
         """The bound was crossed by what may not be dropped: close with 4408."""
 
     def put(self, framed: Framed) -> bool:
-        """Append an entry; true when the ring was empty, so that its session must be marked for the flush."""
+        """Append an entry; true when its session must be marked for a flush: the ring was empty, or
+        is over its bound now.
+        """
         queue = self._waiting
         was_clean = not queue
         self.waiting = waiting = self.waiting + framed.size
         if waiting > self._allowed or framed.payload.volatile:
-            return self._put_slowly(framed) and was_clean
+            return self._put_slowly(framed, was_clean)
         queue.append(framed)
         return was_clean
 
     def take(self, limit: int) -> list[Framed]:
-        """Up to `limit` bytes of entries (one at least, if any waits) to hand to the transport; they count as written."""
+        """Up to `limit` bytes of entries, one at least if any waits; they count as written."""
         taken = self._waiting
         if self.waiting <= limit:
             self._waiting = []
@@ -94,7 +97,8 @@ class Outbox:
         return taken
 
     def ack(self, count: int) -> bool:
-        """The peer has `count` counted entries; false when it cannot: it claims more than was written, or goes back."""
+        """The peer has `count` counted entries; false when it cannot: that is too many, or fewer
+        than it had."""
         if not self.acked <= count <= self.written:
             return False
         if self._kept is not None:
@@ -104,7 +108,7 @@ class Outbox:
         return True
 
     def rewind(self, count: int) -> bool:
-        """Make everything after the peer's `count` wait again, in order; false when some of it is forgotten.
+        """Make all after the peer's `count` wait again, in order; false when some is forgotten.
 
         What waits again does not count against the bound: the client was not slow, it was away.
         """
@@ -121,7 +125,7 @@ class Outbox:
         return True
 
     def forget(self) -> int:
-        """Give up what was written and not acknowledged (a resume that failed); how many entries that were."""
+        """Give up what was written and not acknowledged (a resume failed); how many that were."""
         lost = self.written - self.acked
         self._kept = None
         self.kept = 0
@@ -142,8 +146,8 @@ class Outbox:
         self._allowed = self._bound
         self.waiting = self.kept = 0
 
-    def _put_slowly(self, framed: Framed) -> bool:
-        """A volatile entry, or one that crosses the bound: apply the policy; true when it was appended."""
+    def _put_slowly(self, framed: Framed, was_clean: bool) -> bool:
+        """Apply the policy to an entry that is volatile or crosses the bound; returns as `put`."""
         payload = framed.payload
         if payload.volatile and (self.is_blocked or self.waiting > self._allowed):
             self.waiting -= framed.size
@@ -152,12 +156,13 @@ class Outbox:
         if self.waiting > self._allowed:
             if payload.policy is Policy.DROP_OLDEST and payload.room is not None:
                 self._drop_oldest(payload.room)
-            else:
+            elif not self.is_overflown:
                 self.is_overflown = True
-        return True
+                return True  # nothing else would tell a session that is blocked or away
+        return was_clean
 
     def _drop_oldest(self, room: str) -> None:
-        """Take entries of the room out, oldest first (the new one is the last), until the bound holds again."""
+        """Take entries of the room out, oldest first, the new one last, until the bound holds."""
         queue = self._waiting
         dropped = at = 0
         while self.waiting > self._allowed and at < len(queue):

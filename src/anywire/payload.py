@@ -1,7 +1,7 @@
 """Payloads: encoded messages on their way to a socket, and the physical frames they are put in.
 
-A codec makes one `Payload` for a lane; `framed` puts it into the frame of a carrier once per framing, however
-many members share it. Knows no wire and no transport.
+A codec makes one `Payload` for a lane; `framed` puts it into the frame of a carrier once per
+framing, however many members share it. Knows no wire and no transport.
 """
 
 from collections.abc import Iterator
@@ -26,22 +26,22 @@ class Carrier(Enum):
 
 
 class Policy(Enum):
-    """What happens when a member's outbox is over its bound; acts on waiting entries of the same room."""
+    """What happens to waiting entries of a room when a member's outbox is over its bound."""
 
     CLOSE = "close"
     """The session is closed with 4408: its client reconnects and recovers."""
     DROP_OLDEST = "drop_oldest"
-    """The oldest publications of the room that were never written make place; the client hears `Gap`."""
+    """The oldest that were never written make place; the client hears `Gap`."""
 
 
 class Framing(Protocol):
-    """How one kind of carrier wraps a payload: a WebSocket header, an event-stream record, a chunk."""
+    """How a kind of carrier wraps a payload: a WebSocket header, an event-stream record."""
 
     key: tuple[str, int]
     """Carrier name and deflate window bits (0 for none); equal keys mean equal bytes."""
 
     def frame(self, payload: "Payload") -> bytes | None:
-        """The bytes of the payload and of what travels with it; None: the transport frames at write."""
+        """The bytes of the payload and what travels with it; None: framed at write."""
         ...
 
 
@@ -59,17 +59,28 @@ class Framed:
         self.payload = payload
         self.data = data
         self.key = key
-        self.size = payload.size if data is None else len(data)
+        self.size = (payload.size if data is None else len(data)) or 1  # an empty one waits too
 
 
 class Payload:
     """One message, or several that travel and are dropped together (`rest`: attachments).
 
-    `counted` entries have a place in the session's sequence (resume); `volatile` ones may be dropped when the
-    peer is slow; `policy`, `room` and `key` are set by fan-out and decide what a full outbox does with it.
+    `counted` entries have a place in the session's sequence (resume); `volatile` ones may be
+    dropped when the peer is slow; `policy`, `room` and `key` are set by fan-out and decide what a
+    full outbox does with it.
     """
 
-    __slots__ = ("_forms", "counted", "data", "is_text", "key", "policy", "rest", "room", "volatile")
+    __slots__ = (
+        "_forms",
+        "counted",
+        "data",
+        "is_text",
+        "key",
+        "policy",
+        "rest",
+        "room",
+        "volatile",
+    )
 
     def __init__(
         self,
@@ -125,7 +136,7 @@ class Payload:
 
 
 class Unframed:
-    """The framing of the detached and of connections with a kept deflate window: framed at write."""
+    """The framing of the detached and of kept deflate windows: framed at write."""
 
     __slots__ = ()
 

@@ -124,6 +124,10 @@ class Found(msgspec.Struct, frozen=True):
 class Nodes(Protocol):
     """Questions that only other nodes can answer."""
 
+    def listen(self, node: str, answer: Callable[[Question], object]) -> None:
+        """Ask this function what is asked of `node`; it may return an awaitable."""
+        ...
+
     async def ask(self, nodes: Sequence[str] | None, question: Question, timeout: float) -> Found:
         """Ask these nodes (None: all, this one too). `timeout` in seconds."""
         ...

@@ -1,8 +1,9 @@
 """What a wire is: the extender's view of the upper half of the hourglass.
 
-A `Wire` is one protocol as configured for one app. It answers an opening request with a `Machine` (one conversation:
-messages in, frames out, and back), whose `Codec` writes what is broadcast. All three are sans-I/O: they never wait,
-never read a clock, never make randomness; time and ids are arguments.
+A `Wire` is one protocol as configured for one app. It answers an opening request with a `Machine`
+(one conversation: messages in, frames out, and back), whose `Codec` writes what is broadcast. All
+three are sans-I/O: they never wait, never read a clock, never make randomness; time and ids are
+arguments.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from anywire.payload import Carrier, Message, Payload
 
 
 class Cap(Flag):
-    """What a conversation can carry; the rest is emulated or refused, as one table in the docs says."""
+    """What a conversation can carry; the rest is emulated or refused (a table in the docs)."""
 
     NONE = 0
     REPLY = auto()
@@ -41,7 +42,8 @@ class Cap(Flag):
 class Codec(Protocol):
     """How a format writes what many members hear; stateless, shared by all sessions that speak it.
 
-    Two codecs that write different bytes have different names; nothing per session may stand in what `event` writes.
+    Two codecs that write different bytes have different names; nothing per session may stand in
+    what `event` writes.
     """
 
     name: str
@@ -55,7 +57,8 @@ class Codec(Protocol):
 class Machine(Protocol):
     """One conversation: owns handshake, ids and heartbeat of its protocol.
 
-    `receive`, `tick` and `send` raise ProtocolError when the peer broke the rules; after that the machine is done.
+    `receive`, `tick` and `send` raise ProtocolError when the peer broke the rules; after that the
+    machine is done.
     """
 
     codec: Codec
@@ -91,12 +94,12 @@ class Machine(Protocol):
         ...
 
     def tick(self, now: float) -> Sequence[Frame]:
-        """Time has passed: a `Beat` asks the transport for its own probe; a silent peer is a `Bye`."""
+        """Time has passed: a `Beat` asks for the transport's own probe; silence ends in a `Bye`."""
         ...
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A path of ours: exact, or with `{address}` as its last part; `method` is GET for a WebSocket."""
+    """A path of ours: exact, or with `{address}` as its last part; a WebSocket is a GET."""
 
     method: str
     path: str
@@ -143,7 +146,7 @@ class Hello(msgspec.Struct, kw_only=True):
 
     @property
     def token(self) -> str | None:
-        """The bearer token: header `Authorization: Bearer`, query `token`, or `token` of the credentials."""
+        """The bearer token: of the header `Authorization`, the query, or the credentials."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
             return token.strip()
@@ -194,7 +197,7 @@ class Opening(msgspec.Struct, kw_only=True):
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """A plain HTTP answer, or (`code` set) an upgrade that is closed at once with that code and reason."""
+    """A plain HTTP answer, or (`code` set) an upgrade that is closed at once."""
 
     status: int = 200
     headers: Sequence[tuple[str, str]] = ()
@@ -246,7 +249,7 @@ class Wire(Protocol):
 
     name: str
     reserved: frozenset[str]
-    """Event names that mean something to its clients: no application may send them (on any wire of its app)."""
+    """Event names that mean something to its clients: no application may send them."""
     idle: Payload | None
     """What ends an empty poll."""
 
@@ -261,7 +264,10 @@ class Wire(Protocol):
         ...
 
     def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        """Payloads as one HTTP body or event-stream part. Raises Unsupported for a carrier it has no route for."""
+        """Payloads as one HTTP body or event-stream part.
+
+        Raises Unsupported for a carrier it has no route for.
+        """
         ...
 
     def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
@@ -272,7 +278,8 @@ class Wire(Protocol):
 class Client(Protocol):
     """The other side of a wire: what a client says and hears, sans-I/O.
 
-    Frames mean the same as on the server, seen from the client: `send(Join(...))`, `receive` → `Joined`.
+    Frames mean the same as on the server, seen from the client: `send(Join(...))`, `receive` →
+    `Joined`.
     """
 
     caps: Cap

@@ -1,0 +1,415 @@
+"""Raw: messages as they are, for clients and protocols of the application's own.
+
+There is no protocol to speak of: a text or binary message is the event `message`, the path names
+the address, joined at opening, and nothing is answered. Any other event travels as
+`{"event": …, "data": …}`, both ways; a refusal that leaves it open is the event `error`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from anywire.body import NO_ARGS, Args, Body, Form
+from anywire.errors import ConfigurationError, ProtocolError, Unsupported
+from anywire.frames import (
+    At,
+    Beat,
+    Bye,
+    Data,
+    Event,
+    Frame,
+    Gap,
+    Join,
+    Position,
+    Presence,
+    Refusal,
+    Since,
+)
+from anywire.limits import Limits
+from anywire.nesting import is_too_deep_json
+from anywire.payload import Carrier, Message, Payload
+from anywire.wires.base import (
+    Answer,
+    Cap,
+    Codec,
+    Hello,
+    Opening,
+    Reason,
+    Request,
+    Route,
+    Why,
+)
+from anywire.wires.pulse import Pulse
+
+CODES = {
+    Reason.UNKNOWN: 1013,
+    Reason.TAKEN: 4409,
+    Reason.BUSY: 1013,
+    Reason.OWNER_GONE: 1013,
+    Reason.FORBIDDEN: 4401,
+    Reason.LIMIT: 1013,
+    Reason.STOPPING: 1001,
+}
+"""Close codes of refusals before a session stands; what is missing is a plain HTTP answer."""
+_PART = "{address}"
+_POSITION = ("offset", "epoch", "last")
+
+_json = msgspec.json.Encoder().encode
+
+
+class _Named(msgspec.Struct, forbid_unknown_fields=True):
+    event: str
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class _Typed(msgspec.Struct, forbid_unknown_fields=True):
+    type: str
+
+
+_named = msgspec.json.Decoder(_Named).decode
+_typed = msgspec.json.Decoder(_Typed).decode
+
+
+class RawCodec:
+    """`message` bare; `{"event":"said","data":{"text":"hi"}}` for any other event."""
+
+    __slots__ = ()
+
+    name = "raw"
+    caps = Cap.NONE
+
+    def event(self, alias: str, event: str, body: Body, at: At) -> Payload:
+        bare = body.bare if event == "message" else None
+        if bare is None or _would_be_named(bare, body):
+            payload = _named_payload(event, body)
+        else:
+            payload = Payload.of(bare)
+        payload.volatile = at.volatile
+        return payload
+
+    def presence(self, alias: str, change: Presence) -> Payload:
+        about = {"joined": change.joined, "left": change.left, "whole": change.whole}
+        return _named_payload("presence", Body.of(about))
+
+
+RAW = RawCodec()
+
+
+class RawMachine:
+    """The server's end: joins at opening, then every message is an event."""
+
+    __slots__ = ("_beats", "_due", "_join", "_limits", "_pulse", "_wall", "received")
+
+    codec: Codec = RAW
+    caps = RAW.caps
+    is_single = True
+
+    def __init__(
+        self, join: Join, limits: Limits, pulse: Pulse, *, wall: float, beats: bool
+    ) -> None:
+        self.received = 0
+        self._join = join
+        self._limits = limits
+        self._pulse = pulse
+        self._wall = wall
+        self._beats = beats
+        self._due: list[Payload] = []
+
+    def opened(self, now: float) -> Sequence[Frame]:
+        self._pulse.heard(now)
+        return (self._join,)
+
+    def heard(self, now: float) -> None:
+        self._pulse.heard(now)
+
+    def receive(self, message: Message, now: float) -> Sequence[Frame]:
+        self._pulse.heard(now)
+        if self._beats and _is_ping(message):
+            self._due.append(Payload(b'{"type":"pong","timestamp":%d}' % (now + self._wall)))
+            return ()
+        return (_event(self._join.alias, message, self._limits),)
+
+    def send(self, frame: Frame) -> Sequence[Payload]:
+        match frame:
+            case Event():
+                at = At(frame.alias, volatile=frame.volatile)
+                return (RAW.event(frame.alias, frame.event, _body(frame.args), at),)
+            case Presence():
+                return (RAW.presence(frame.alias, frame),)
+            case Gap():
+                return (_named_payload("gap", Body.of({"lost": frame.lost})),)
+            case Refusal(event=str()):
+                error: dict[str, object] = {
+                    "event": frame.event,
+                    "code": frame.code,
+                    "text": frame.text,
+                }
+                if frame.data is not None:
+                    error["data"] = _body(frame.data).one_value
+                return (_named_payload("error", Body.of(error)),)
+            case _:
+                return ()
+
+    def due(self) -> Sequence[Payload]:
+        if not self._due:
+            return ()
+        due, self._due = self._due, []
+        return due
+
+    def deadline(self) -> float | None:
+        return self._pulse.deadline()
+
+    def tick(self, now: float) -> Sequence[Frame]:
+        return self._pulse.tick(now)
+
+
+class Raw:
+    """Raw conversations at `path`, or at several: `paths` maps each to its address.
+
+    `subprotocols`: the first of a client's offers that stands here is chosen; an offer of unknown
+    ones goes on without (RFC 6455, 4.2.2), or is refused with 400 when one is `required`.
+    `heartbeat`: answer `{"type":"ping"}`. `beat`: seconds of silence before the carrier's probe;
+    None: `Limits.beat`.
+
+    >>> wire = Raw("/feeds/{address}", paths={"/echo": "echo"}, subprotocols=["graphql-ws"])
+    >>> [route.path for route in wire.routes()]
+    ['/echo', '/feeds/{address}']
+    """
+
+    __slots__ = ("_paths", "beat", "heartbeat", "required", "subprotocols")
+
+    name = "raw"
+    reserved: frozenset[str] = frozenset()
+    idle: Payload | None = None
+
+    def __init__(
+        self,
+        path: str | None = None,
+        *,
+        paths: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] = (),
+        required: bool = False,
+        heartbeat: bool = False,
+        beat: float | None = None,
+    ) -> None:
+        self._paths = dict(paths or {})
+        if path is not None or paths is None:
+            self._paths.setdefault(path or f"/raw/{_PART}", _PART)
+        for known, address in self._paths.items():
+            if _PART in address and not known.endswith(_PART):
+                raise ConfigurationError(
+                    f'Raw: the path "{known}" must end with {_PART}, '
+                    f'or name its address: paths={{"{known}": "echo"}}'
+                )
+        self.subprotocols = tuple(subprotocols)
+        self.required = required
+        self.heartbeat = heartbeat
+        self.beat = beat
+
+    def routes(self) -> Sequence[Route]:
+        return [Route("GET", path, Carrier.WEBSOCKET) for path in self._paths]
+
+    def open(self, hello: Hello) -> Opening | Answer:
+        address = self._address(hello)
+        if address is None:
+            return _text(404, f"no address at this path; known: {', '.join(self._paths)}\n")
+        subprotocol = self._chosen(hello)
+        if subprotocol is None and self.required:
+            return _text(
+                400, f"a subprotocol is required here; known: {', '.join(self.subprotocols)}\n"
+            )
+        limits = hello.limits
+        since, query = _since(address, hello.query)
+        join = Join(
+            ref=None,
+            address=address,
+            alias=address,
+            params=Args(msgspec.Raw(_json(query))) if query else NO_ARGS,
+            since=since,
+        )
+        pulse = Pulse(limits.beat if self.beat is None else self.beat, limits.beat_timeout)
+        machine = RawMachine(join, limits, pulse, wall=hello.clock, beats=self.heartbeat)
+        return Opening(machine=machine, session=hello.id(0), subprotocol=subprotocol)
+
+    def refuse(self, hello: Hello, why: Why) -> Answer:
+        """An upgrade and a close, as browsers see no HTTP status; a foreign origin gets none."""
+        text = why.text or why.code or why.reason.value.replace("_", " ")
+        if why.reason is Reason.ORIGIN:
+            return _text(403, f"{why.text or 'this origin may not connect'}\n")
+        reason = text.encode(errors="replace")[:123].decode(errors="ignore")
+        return Answer.accepted(CODES[why.reason], reason, subprotocol=self._chosen(hello))
+
+    def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
+        raise Unsupported(f"the raw wire has no route for {carrier.value}; it has: websocket")
+
+    def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
+        raise Unsupported(f"the raw wire has no route for {carrier.value}; it has: websocket")
+
+    def _chosen(self, hello: Hello) -> str | None:
+        """The first of the client's offers that is known here."""
+        for offer in hello.subprotocols:
+            if offer in self.subprotocols:
+                return offer
+        return None
+
+    def _address(self, hello: Hello) -> str | None:
+        """The address that this request's path stands for; exact paths win."""
+        if hello.path in self._paths:
+            return self._paths[hello.path]
+        if not hello.address:
+            return None
+        for path, address in self._paths.items():
+            if path.endswith(_PART) and hello.path.startswith(path[: -len(_PART)]):
+                return address.replace(_PART, hello.address)
+        return None
+
+
+class RawClient:
+    """The other end, for tests and for people with a terminal.
+
+    `beat`: seconds of silence before a ping, for servers with `Raw(heartbeat=True)`.
+    """
+
+    __slots__ = ("_alias", "_due", "_limits", "_pulse", "subprotocols")
+
+    caps = RAW.caps
+
+    def __init__(
+        self,
+        alias: str = "",
+        *,
+        subprotocols: Sequence[str] = (),
+        beat: float = 0.0,
+        beat_timeout: float = 10.0,
+        limits: Limits | None = None,
+    ) -> None:
+        self._alias = alias
+        self._limits = limits or Limits()
+        self._pulse = Pulse(beat, beat_timeout)
+        self._due: list[Payload] = []
+        self.subprotocols = subprotocols
+
+    def opening(self) -> Request:
+        return Request(subprotocols=self.subprotocols)
+
+    def opened(self, subprotocol: str | None, now: float) -> Sequence[Frame]:
+        self._pulse.heard(now)
+        return ()
+
+    def heard(self, now: float) -> None:
+        self._pulse.heard(now)
+
+    def receive(self, message: Message, now: float) -> Sequence[Frame]:
+        self._pulse.heard(now)
+        if self._pulse.beat > 0 and _is_pong(message):
+            return (Beat(is_answer=True),)
+        return (_event(self._alias, message, self._limits),)
+
+    def send(self, frame: Frame) -> Sequence[Payload]:
+        if isinstance(frame, Event):
+            at = At(frame.alias, volatile=frame.volatile)
+            return (RAW.event(frame.alias, frame.event, _body(frame.args), at),)
+        if isinstance(frame, Beat) and not frame.is_answer:
+            return (Payload(b'{"type":"ping"}'),)
+        return ()
+
+    def due(self) -> Sequence[Payload]:
+        due, self._due = self._due, []
+        return due
+
+    def deadline(self) -> float | None:
+        return self._pulse.deadline()
+
+    def tick(self, now: float) -> Sequence[Frame]:
+        frames = self._pulse.tick(now)
+        if not frames or isinstance(frames[0], Bye):
+            return frames
+        self._due += self.send(Beat())
+        return ()
+
+
+def _event(alias: str, message: Message, limits: Limits) -> Event:
+    """A message as an event: one with a name, if it is written as we write those.
+
+    Raises ProtocolError for one that is too large.
+    """
+    size = len(message)
+    if isinstance(message, bytes):
+        if size > limits.message:
+            raise _too_large(limits)
+        return Event(alias, "message", Args(message, Form.BYTES))
+    if 4 * size > limits.message and len(message.encode(errors="replace")) > limits.message:
+        raise _too_large(limits)
+    if message[:1] == "{" and '"event"' in message:
+        if not is_too_deep_json(message, limits.nesting + 1):
+            try:
+                named = _named(message)
+            except (msgspec.DecodeError, UnicodeError):
+                pass  # an object of the application's own
+            else:
+                return Event(alias, named.event, Args(named.data) if len(named.data) else NO_ARGS)
+    return Event(alias, "message", Args(message, Form.TEXT))
+
+
+def _too_large(limits: Limits) -> ProtocolError:
+    return ProtocolError(f"a message has at most {limits.message} bytes", code=1009)
+
+
+def _would_be_named(bare: Message, body: Body) -> bool:
+    """Whether an object would be taken for an event; text stays text, whatever it looks like."""
+    if not isinstance(bare, str) or bare[:1] != "{" or body.one[0][:1] != b"{":
+        return False
+    try:
+        _named(bare)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _named_payload(event: str, body: Body) -> Payload:
+    data = b',"data":' + body.inline_one if body.count else b""
+    return Payload(b'{"event":%b%b}' % (_json(event), data))
+
+
+def _is_ping(message: Message) -> bool:
+    return _is_typed(message, "ping")
+
+
+def _is_pong(message: Message) -> bool:
+    return isinstance(message, str) and message.startswith('{"type":"pong"')
+
+
+def _is_typed(message: Message, kind: str) -> bool:
+    """Whether a message is exactly `{"type": kind}`, however it is spaced."""
+    if not isinstance(message, str) or len(message) > 64 or kind not in message:
+        return False
+    try:
+        return _typed(message).type == kind
+    except (msgspec.DecodeError, UnicodeError):
+        return False
+
+
+def _since(address: str, query: Mapping[str, str]) -> tuple[Since | None, Mapping[str, str]]:
+    """A position in the query (`offset` and `epoch`, or `last`), and the query without it."""
+    offset, last = (_count(query.get(name, "")) for name in ("offset", "last"))
+    epoch = query.get("epoch")
+    if offset is not None and epoch:
+        since = Since({address: Position(offset, epoch)})
+    elif last is not None:
+        since = Since(last=last)
+    else:
+        return None, query
+    return since, {name: value for name, value in query.items() if name not in _POSITION}
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def _body(data: Data) -> Body:
+    return data if isinstance(data, Body) else data.body()
+
+
+def _text(status: int, text: str) -> Answer:
+    headers = (("content-type", "text/plain; charset=utf-8"),)
+    return Answer(status=status, headers=headers, body=text.encode())

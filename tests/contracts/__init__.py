@@ -1,0 +1,1 @@
+"""Shared suites: what every wire, transport and broker must do, ours and a stranger's."""
