@@ -1,7 +1,7 @@
 """What a transport is: one physical way to a client, owned by exactly one session.
 
-It carries payloads and knows no protocol. Towards the session it calls `receive`, `heard`, `writable` and `detached`
-(see `Sink`); nothing it is asked to do ever waits.
+It carries payloads and knows no protocol. Towards the session it calls `receive`, `heard`,
+`writable` and `detached` (see `Sink`); nothing it is asked to do ever waits.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,10 @@ class Transport(Protocol):
         ...
 
     def beat(self) -> bool:
-        """Send the carrier's own probe (WebSocket ping, comment of an event stream); False: it has none."""
+        """Send the carrier's own probe: WebSocket ping, comment of an event stream.
+
+        False: it has none.
+        """
         ...
 
     def pause(self) -> None:

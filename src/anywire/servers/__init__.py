@@ -1,0 +1,1 @@
+"""Hosts: what owns sockets and gives them to transports."""

@@ -1,0 +1,227 @@
+"""One WebSocket of the guest: ASGI's `websocket` messages on one side, a transport on the other.
+
+It is the transport's sink, as a session is for ours. Beats are sent for it, since ASGI has none.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import MutableMapping
+from typing import Any
+
+from anywire.core.clock import Deadline
+from anywire.core.node import Node
+from anywire.net.deflate import Deflate
+from anywire.net.handshake import Offer, accept
+from anywire.payload import Message, Payload
+from anywire.servers.exchange import AHEAD, Exchange, failed, log
+from anywire.servers.static import text
+from anywire.servers.upgrade import take_socket
+from anywire.transports.base import Transport
+from anywire.transports.websocket import WebSocketTransport
+
+
+class GuestSocket:
+    """A WebSocket between its request and its end. `close` and `fail` may come at any time."""
+
+    __slots__ = (
+        "_beat",
+        "_deflate",
+        "_denial",
+        "_end",
+        "_exchange",
+        "_heard",
+        "_inbox",
+        "_is_connected",
+        "_node",
+        "_size",
+        "_transport",
+        "_waiter",
+        "offer",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        offer: Offer,
+        node: Node,
+        deflate: Deflate | None,
+    ) -> None:
+        self.offer = offer
+        self._exchange = exchange
+        self._node = node
+        self._deflate = deflate
+        self._transport: WebSocketTransport | None = None
+        self._inbox: deque[Message] = deque()
+        self._size = 0
+        self._end: tuple[int, str] | None = None
+        self._is_connected = False
+        self._denial = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._beat: Deadline | None = None
+        self._heard = 0.0
+
+    # --- the app's side -------------------------------------------------------------------------
+
+    async def receive_message(self) -> dict[str, Any]:
+        """ASGI's receive."""
+        if not self._is_connected:
+            self._is_connected = True
+            return {"type": "websocket.connect"}
+        while not self._inbox:
+            if self._exchange.is_gone or (self._exchange.has_ended and self._transport is None):
+                self._end = self._end or (1006, "")
+            if self._end is not None:
+                code, reason = self._end
+                return {"type": "websocket.disconnect", "code": code, "reason": reason}
+            if self._transport is None:
+                await self._exchange.gone()
+            else:
+                await self._changed()
+        message = self._inbox.popleft()
+        self._size -= len(message)
+        if self._size <= AHEAD and self._transport is not None:
+            self._transport.resume()
+        kind = "text" if isinstance(message, str) else "bytes"
+        return {"type": "websocket.receive", kind: message}
+
+    async def send_message(self, message: MutableMapping[str, Any]) -> None:
+        """ASGI's send."""
+        transport = self._transport
+        kind = message["type"]
+        if transport is None:
+            self._answer(kind, message)
+        elif kind == "websocket.send":
+            data = message.get("text")
+            payload = Payload.of(bytes(message["bytes"]) if data is None else data)
+            transport.write([payload.framed(transport.framing)])
+            while transport.buffered and self._end is None:
+                await self._changed()
+        elif kind == "websocket.close":
+            self._close(transport, message.get("code", 1000), message.get("reason") or "")
+        else:
+            raise RuntimeError(f'"{kind}" cannot be sent on an open WebSocket')
+
+    # --- the server's side ----------------------------------------------------------------------
+
+    def close(self, code: int) -> None:
+        """End it in any state; does nothing when it has ended."""
+        if self._transport is not None:
+            self._close(self._transport, code, "")
+        elif code == 1000:
+            failed(self._exchange, RuntimeError("the app neither accepted nor closed a WebSocket"))
+        else:
+            self._exchange.fail(503, "the server stops")
+
+    def fail(self, bug: BaseException) -> None:
+        """The app has raised."""
+        if self._transport is None:
+            failed(self._exchange, bug)
+        else:
+            log.error("the guest's WebSocket failed", exc_info=bug)
+            self._close(self._transport, 1011, "internal")
+
+    # --- what the transport tells (Sink) --------------------------------------------------------
+
+    def receive(self, message: Message, now: float) -> None:
+        """A whole message came in; reading pauses while the app is behind."""
+        self._heard = now
+        self._inbox.append(message)
+        self._size += len(message)
+        if self._size > AHEAD and self._transport is not None:
+            self._transport.pause()
+        self._wake()
+
+    def heard(self, now: float) -> None:
+        """The peer is alive."""
+        self._heard = now
+
+    def writable(self) -> None:
+        """Everything written has been taken."""
+        self._wake()
+
+    def detached(self, transport: Transport, code: int, reason: str, *, is_clean: bool) -> None:
+        """The WebSocket is over."""
+        self._end = self._end or (code, reason)
+        self._rest()
+        self._wake()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _answer(self, kind: str, message: MutableMapping[str, Any]) -> None:
+        """The handshake's answer: yes, no, or an HTTP response of the app's own."""
+        exchange = self._exchange
+        if exchange.is_gone:
+            return
+        if kind == "websocket.accept" and not exchange.has_begun:
+            self._accept(message)
+        elif kind == "websocket.close" and not exchange.has_begun:
+            exchange.respond(text(403, "the app refused this WebSocket"))
+        elif kind == "websocket.http.response.start":
+            exchange.start(message["status"], message.get("headers", ()))
+            self._denial = True
+        elif kind == "websocket.http.response.body" and self._denial:
+            data = bytes(message.get("body", b""))
+            if message.get("more_body", False):
+                exchange.write(data)
+            else:
+                exchange.end(data)
+        elif not exchange.has_ended:
+            raise RuntimeError(f'"{kind}" cannot be sent before websocket.accept')
+
+    def _accept(self, message: MutableMapping[str, Any]) -> None:
+        node = self._node
+        accepted = accept(
+            self.offer,
+            message.get("subprotocol"),
+            deflate=self._deflate,
+            headers=message.get("headers", ()),
+        )
+        transport, rest = take_socket(
+            self._exchange, accepted, node, max_size=node.limits.guest_message
+        )
+        self._transport = transport
+        self._heard = node.now()
+        self._beat = node.deadlines.at(self._heard + node.limits.beat, self._tick)
+        transport.attach(self)
+        if rest:
+            transport.data_received(rest)
+
+    def _close(self, transport: WebSocketTransport, code: int, reason: str) -> None:
+        self._end = self._end or (code, reason)
+        self._rest()
+        transport.close(code, reason)
+        self._wake()
+
+    def _tick(self) -> None:
+        """Once a beat: ask a silent peer for a sign of life, cut one that gave none."""
+        self._beat = None
+        node, transport = self._node, self._transport
+        if transport is None:
+            return
+        limits = node.limits
+        silent = node.now() - self._heard
+        if silent >= limits.beat + limits.beat_timeout:
+            transport.abort()
+            return
+        if silent >= limits.beat:
+            transport.beat()
+            when = self._heard + limits.beat + limits.beat_timeout
+        else:
+            when = self._heard + limits.beat
+        self._beat = node.deadlines.at(when, self._tick)
+
+    def _rest(self) -> None:
+        if self._beat is not None:
+            self._node.deadlines.cancel(self._beat)
+            self._beat = None
+
+    async def _changed(self) -> None:
+        """Wait for anything to happen; a cancelled waiter does not disturb another."""
+        if self._waiter is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._waiter)
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.set_result(None)

@@ -1,0 +1,292 @@
+"""The standalone server: sockets, from bind to a bounded stop.
+
+It listens on TCP or a Unix socket, with TLS or without, and gives each connection a protocol;
+what is said on them is `http.py`'s and `site.py`'s.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import ssl as tls
+import stat
+from collections.abc import Mapping, Sequence
+from email.utils import formatdate
+from typing import Any
+
+import msgspec
+
+from anywire.core.clock import Deadlines
+from anywire.core.node import Node
+from anywire.errors import ConfigurationError
+from anywire.limits import Limits
+from anywire.net.deflate import Deflate
+from anywire.payload import Carrier
+from anywire.servers.exchange import Exchange
+from anywire.servers.guest import Asgi, Guest
+from anywire.servers.http import HttpConnection
+from anywire.servers.origin import Origins
+from anywire.servers.site import Carry, Site
+from anywire.servers.static import File, text
+from anywire.servers.upgrade import Upgrader
+from anywire.wires.base import Wire
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+READ = 64 * 1024
+"""Bytes read in one call, into one buffer for all connections."""
+DEFLATE = Deflate()
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a server is bound. `host` and `port` are empty for a Unix socket, `path` for TCP."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    is_secure: bool = False
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:8000`, or `unix:/run/app.sock`."""
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.is_secure else 'http'}://{host}:{self.port}"
+
+
+class Server:
+    """One standalone server of a started node, which `stop` stops too: its sessions must end.
+
+    Listens on `host` and `port` (0: one that is free), or on the Unix socket `path`. `origins`:
+    pages that may connect beside our own (`"*"`: all); `hosts`: names we answer to (None: any).
+    `fallback`: the user's own ASGI app, for every path that is not ours. `files`: content type and
+    bytes by path, as the browser client at `/anywire.js`. `deflate=None` compresses nothing.
+    """
+
+    __slots__ = (
+        "_date",
+        "_emptied",
+        "_guest",
+        "_host",
+        "_is_stopped",
+        "_listener",
+        "_node",
+        "_path",
+        "_port",
+        "_ssl",
+        "_transports",
+        "addresses",
+        "buffer",
+        "site",
+    )
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        wires: Sequence[Wire],
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        path: str | None = None,
+        ssl: tls.SSLContext | None = None,
+        origins: Sequence[str] | str | None = None,
+        hosts: Sequence[str] | None = None,
+        fallback: Asgi | None = None,
+        files: Mapping[str, tuple[str, bytes]] | None = None,
+        deflate: Deflate | None = DEFLATE,
+        carriers: Mapping[Carrier, Carry] | None = None,
+    ) -> None:
+        self._node = node
+        self._host = host
+        self._port = port
+        self._path = path
+        self._ssl = ssl
+        self._guest = None if fallback is None else Guest(fallback, node, deflate)
+        self.site = Site(
+            node,
+            wires=wires,
+            origins=Origins(origins, hosts),
+            upgrader=Upgrader(node, deflate),
+            files={name: File.of(*file) for name, file in (files or {}).items()},
+            carriers=carriers or {},
+            fallback=self._guest,
+        )
+        self.addresses: list[Address] = []
+        """Where it listens, once it has started."""
+        self.buffer = memoryview(bytearray(READ))
+        self._listener: asyncio.Server | None = None
+        self._transports: set[object] = set()
+        self._emptied: asyncio.Event | None = None
+        self._is_stopped = False
+        self._date = (0, "")
+
+    @property
+    def connections(self) -> int:
+        """Open sockets, of any protocol."""
+        return len(self._transports)
+
+    async def start(self) -> None:
+        """Start the guest, then listen; the node was started.
+
+        Raises:
+            ConfigurationError: one line on why it cannot, as a port that is in use.
+        """
+        try:
+            if self._guest is not None:
+                await self._guest.start()
+            self._listener = await self._listen()
+        except BaseException:
+            if self._guest is not None:
+                await self._guest.stop()
+            raise
+        self.addresses = [self._address(one) for one in self._listener.sockets]
+        self.site.is_ready = True
+        for address in self.addresses:
+            log.info("listening on %s", address.url)
+
+    async def stop(self) -> None:
+        """Stop listening, end every session with 1001, and return within `Limits.stop` seconds."""
+        if self._is_stopped or self._listener is None:
+            return
+        self._is_stopped = True
+        self.site.is_ready = False
+        self._listener.close()
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+        until = self._node.now() + self._node.limits.stop
+        for transport in list(self._transports):
+            connection = transport.get_protocol()  # type: ignore[attr-defined]
+            if isinstance(connection, HttpConnection):
+                connection.close_idle()
+        if self._guest is not None:
+            self._guest.close_sockets()
+        await self._node.stop()
+        await self._empty(until)
+        if self._guest is not None:
+            await self._guest.stop()
+        log.info("stopped")
+
+    async def _empty(self, until: float) -> None:
+        """Wait for the connections to end; those that do not are cut."""
+        self._emptied = asyncio.Event()
+        if not self._transports:
+            return
+        try:
+            async with asyncio.timeout(max(0.0, until - self._node.now())):
+                await self._emptied.wait()
+        except TimeoutError:
+            log.warning("%d connections did not end in time", len(self._transports))
+            for transport in list(self._transports):
+                transport.abort()  # type: ignore[attr-defined]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._emptied.wait()
+
+    # --- what connections share (http.Host) -----------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """The node's."""
+        return self._node.limits
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """The node's."""
+        return self._node.deadlines
+
+    @property
+    def is_open(self) -> bool:
+        """Whether connections may be kept for another request."""
+        return self.site.is_ready and len(self._transports) <= self.limits.connections
+
+    def now(self) -> float:
+        """Loop time."""
+        return self._node.now()
+
+    def date(self) -> str:
+        """The Date header (RFC 9110, 6.6.1), made once a second."""
+        now = int(self._node.wall())
+        if self._date[0] != now:
+            self._date = (now, formatdate(now, usegmt=True))
+        return self._date[1]
+
+    def made(self, transport: asyncio.Transport) -> None:
+        """A socket was accepted."""
+        self._transports.add(transport)
+
+    def lost(self, transport: object) -> None:
+        """A socket is gone, whoever had it last."""
+        self._transports.discard(transport)
+        if self._emptied is not None and not self._transports:
+            self._emptied.set()
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer a request, if there is room for its connection."""
+        if len(self._transports) > self.limits.connections:
+            exchange.respond(text(503, "too many connections", ("Retry-After", "5")))
+        else:
+            self.site.handle(exchange)
+
+    # --- listening ------------------------------------------------------------------------------
+
+    async def _listen(self) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {"backlog": BACKLOG}
+        if self._ssl is not None:
+            options |= {
+                "ssl": self._ssl,
+                "ssl_handshake_timeout": self.limits.handshake,
+                "ssl_shutdown_timeout": self.limits.closing,
+            }
+        try:
+            if self._path is not None:
+                _check_path(self._path)
+                return await loop.create_unix_server(self._connection, self._path, **options)
+            return await loop.create_server(self._connection, self._host, self._port, **options)
+        except OSError as error:
+            raise ConfigurationError(self._why_not(error)) from error
+
+    def _connection(self) -> HttpConnection:
+        return HttpConnection(self)
+
+    def _address(self, listener: socket.socket) -> Address:
+        name = listener.getsockname()
+        if isinstance(name, tuple):
+            return Address(host=name[0], port=name[1], is_secure=self._ssl is not None)
+        return Address(path=str(name), is_secure=self._ssl is not None)
+
+    def _why_not(self, error: OSError) -> str:
+        where = self._path or f"port {self._port} on {self._host}"
+        if error.errno == errno.EADDRINUSE:
+            hint = "stop what listens there, or choose another"
+            return f"{where} is in use: {hint} {'path' if self._path else 'port'}"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            hint = "choose a path you may write to" if self._path else "choose one above 1023"
+            return f"{where} is not allowed to this user: {hint}"
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            return f"{self._host} is no address of this machine: try 127.0.0.1, or 0.0.0.0 for all"
+        return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _check_path(path: str) -> None:
+    """Raise EADDRINUSE where another server listens; a socket nobody listens on is replaced."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise OSError(errno.EADDRINUSE, "a file is there")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass  # somebody listens, and is busy
+    raise OSError(errno.EADDRINUSE, "somebody listens there")

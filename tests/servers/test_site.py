@@ -1,0 +1,75 @@
+"""Who answers a request."""
+
+import logging
+
+import pytest
+
+from anywire.errors import ConfigurationError
+from anywire.payload import Carrier
+from anywire.servers.exchange import Exchange
+from anywire.servers.tcp import Server
+from anywire.wires.base import Hello, Route, Wire
+from anywire.wires.raw import Raw
+from tests.servers.carrying import Poll, Strange, strange
+from tests.servers.serving import dial, make_node, request, serving
+
+
+async def test_every_owner_answers_its_own_path() -> None:
+    files = {"/anywire.js": ("text/javascript", b"export {}")}
+    async with serving(files=files) as server, dial(server) as client:
+        for path, status in (
+            ("/echo", 426),
+            ("/healthz", 200),
+            ("/readyz", 200),
+            ("/anywire.js", 200),
+            ("/echo/", 404),
+            ("/Echo", 404),
+        ):
+            client.send(request(path))
+            assert (await client.answer()).status == status
+
+
+async def test_a_foreign_page_reaches_no_carrier() -> None:
+    poll = Poll()
+    async with strange(poll=poll) as server, dial(server) as client:
+        client.send(request("/poll", "Origin: https://evil.example"))
+        said = await client.answer()
+        assert said.status in (403, 503)
+        assert not poll.held.is_set()
+
+
+async def test_a_session_on_a_plain_route_is_the_wires_bug(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Plain(Raw):
+        def routes(self) -> list[Route]:
+            return [Route("GET", "/raw/{address}", Carrier.REPLY)]
+
+    async with serving(wires=[Plain()]) as server, dial(server) as client:
+        client.send(request("/raw/echo"))
+        assert (await client.answer()).status == 500
+        assert "a plain route" in caplog.text
+
+
+async def test_a_bug_in_a_carrier_is_a_500_with_an_id(caplog: pytest.LogCaptureFixture) -> None:
+    async def buggy(exchange: Exchange, wire: Wire, hello: Hello) -> None:
+        raise KeyError("secret")
+
+    async def silent(exchange: Exchange, wire: Wire, hello: Hello) -> None:
+        pass
+
+    async with strange(poll=buggy, events=silent) as server:
+        with caplog.at_level(logging.ERROR):
+            async with dial(server) as client:
+                client.send(request("/poll"))
+                said = await client.answer()
+                assert said.status == 500
+                assert said.body.decode().split()[-1] in caplog.text
+            async with dial(server) as client:
+                client.send(request("/events"))
+                assert (await client.answer()).status == 500
+
+
+async def test_a_carrier_nobody_carries_fails_when_the_server_is_made() -> None:
+    with pytest.raises(ConfigurationError, match=r"strange: nothing here carries events"):
+        Server(node=make_node(), wires=[Strange()])
