@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from anywire.body import Body
 from anywire.brokers import memory
 from anywire.brokers.base import Keep
 from anywire.brokers.memory import MemoryBroker
@@ -363,3 +364,16 @@ async def test_an_answer_that_is_cancelled_cancels_who_asks(broker: MemoryBroker
     broker.listen("n1", answer)
     with pytest.raises(asyncio.CancelledError):
         await broker.ask(None, NodesContract.question, 1.0)
+
+
+async def test_the_last_n_are_publications_and_not_changes_of_presence() -> None:
+    broker, keep = MemoryBroker(clock=lambda: 1000.0), Keep(size=10, seconds=60.0)
+    await broker.start(lambda record: None)
+    await broker.subscribe("r")
+    await broker.publish(Record(room="r", event="said", body=Body.of(1)), keep)
+    await broker.enter("r", "n1", "ana", "m1", b"{}", 60.0, keep)
+    await broker.publish(Record(room="r", event="said", body=Body.of(2)), keep)
+    await broker.exit("r", "n1", "ana", "m1", keep)
+    records, position, lost = await broker.since("r", Since(last=2), 10)
+    assert [record.body.values for record in records] == [(1,), (2,)]
+    assert (position.offset, lost) == (4, "")

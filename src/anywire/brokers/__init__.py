@@ -1,1 +1,1 @@
-"""Brokers: numbering, history, presence and the directory of sessions, behind five narrow contracts."""
+"""Brokers: numbering, history, presence and the directory, behind five narrow contracts."""

@@ -1,7 +1,8 @@
 """What a broker is: five narrow contracts that a hub serving several processes can meet.
 
-`Broker` numbers and carries, `History` keeps, `PresenceStore` knows who is here, `Directory` finds the owner of a
-session, `Nodes` asks other nodes. A backend offers all of them or some. Contract suites: `tests/contracts/`.
+`Broker` numbers and carries, `History` keeps, `PresenceStore` knows who is here, `Directory` finds
+the owner of a session, `Nodes` asks other nodes. A backend offers all of them or some. Contract
+suites: `tests/contracts/`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,8 @@ class Broker(Protocol):
     async def subscribe(self, room: str) -> Position | None:
         """After it returns, no record of the room is missed.
 
-        Returns where the subscription begins: every later numbered record is delivered. None: unknown, or unnumbered.
+        Returns where the subscription begins: every later numbered record is delivered. None:
+        unknown, or unnumbered.
         """
         ...
 
@@ -41,7 +43,8 @@ class Broker(Protocol):
     async def publish(self, record: Record, keep: Keep | None) -> Position | None:
         """Number, keep and carry, as one atomic step per room; without `keep` there is no number.
 
-        A record whose `id` was seen inside the window is not carried again: its first position is returned.
+        A record whose `id` was seen inside the window is not carried again: its first position is
+        returned.
         """
         ...
 
@@ -49,25 +52,40 @@ class Broker(Protocol):
 class History(Protocol):
     """What was published in rooms that keep a past."""
 
-    async def since(self, room: str, since: Since, limit: int) -> tuple[Sequence[Record], Position, str]:
-        """(records after that point, oldest first; the room's present position; "" or why some are lost).
+    async def since(
+        self, room: str, since: Since, limit: int
+    ) -> tuple[Sequence[Record], Position, str]:
+        """Records after that point, oldest first; the room's position now; why some are lost.
 
-        Lost is `epoch`, `expired` or `limit`; then the records are the newest that are kept, at most `limit`.
-        A room nobody published in has position 0 of its epoch.
+        "" means that none is. Lost is `epoch`, `expired` or `limit`; then the records are the
+        newest that are kept, at most `limit`. A room nobody published in has position 0 of its
+        epoch.
         """
         ...
 
 
 class PresenceStore(Protocol):
-    """Who is in a room, over all nodes; a change is also a record of the room (reserved event `presence`)."""
+    """Who is in a room, over all nodes.
+
+    A change is also a record of the room (reserved event `presence`).
+    """
 
     async def enter(
-        self, room: str, node: str, key: str, member: str, meta: bytes, lease: float, keep: Keep | None
+        self,
+        room: str,
+        node: str,
+        key: str,
+        member: str,
+        meta: bytes,
+        lease: float,
+        keep: Keep | None,
     ) -> Position | None:
         """Add or change the meta (JSON) of one member under `key`."""
         ...
 
-    async def exit(self, room: str, node: str, key: str, member: str, keep: Keep | None) -> Position | None: ...
+    async def exit(
+        self, room: str, node: str, key: str, member: str, keep: Keep | None
+    ) -> Position | None: ...
 
     async def renew(self, node: str, lease: float) -> None:
         """Everything of this node lives `lease` seconds more."""
@@ -82,7 +100,10 @@ class Directory(Protocol):
     """Who owns sessions whose ids clients minted."""
 
     async def claim(self, mount: str, id: str, owner: str, identity: str, lease: float) -> str:
-        """Take the id for `owner` if it is free; the owner that stands. Raises Refused for another identity."""
+        """Take the id for `owner` if it is free; returns the owner that stands.
+
+        Raises Refused for another identity.
+        """
         ...
 
     async def owner(self, mount: str, id: str) -> str | None: ...
@@ -128,6 +149,6 @@ class Nodes(Protocol):
         """Ask this function what is asked of `node`; it may return an awaitable."""
         ...
 
-    async def ask(self, nodes: Sequence[str] | None, question: Question, timeout: float) -> Found:
+    async def ask(self, nodes: Sequence[str] | None, question: Question, timeout: float) -> Found:  # noqa: ASYNC109
         """Ask these nodes (None: all, this one too). `timeout` in seconds."""
         ...

@@ -69,6 +69,11 @@ class _Room:
         start = max(0, len(self.records) - max(0, count))
         return [record for _, record in islice(self.records, start, None)]
 
+    def last(self, count: int) -> list[Record]:
+        """The last `count` publications that are kept, oldest first; presence is none."""
+        said = (record for _, record in reversed(self.records) if record.event != PRESENCE)
+        return list(islice(said, max(0, count)))[::-1]
+
 
 class MemoryBroker:
     """Broker, history, presence, directory and nodes in this process.
@@ -168,7 +173,7 @@ class MemoryBroker:
         elif since.time is not None:
             wanted, lost = _from(known, since.time)
         else:
-            return known.newest(min(since.last or 0, limit)), known.position, ""
+            return known.last(min(since.last or 0, limit)), known.position, ""
         if wanted > limit and not lost:
             lost = "limit"
         return known.newest(min(wanted, limit)), known.position, lost
