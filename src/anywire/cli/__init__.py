@@ -1,0 +1,1 @@
+"""The command line: serve an app, try the demo, talk to a server."""

@@ -1,0 +1,114 @@
+"""View: how what happens in a talk looks: on a terminal, in a pipe, or as JSON lines. Pure.
+
+>>> entry = Entry(type="text", data="hi")
+>>> View(Style.TERMINAL).show(entry, 0.0).text
+'< hi'
+>>> View(Style.PIPE).show(entry, 0.0).text
+'hi'
+>>> View(Style.JSON).show(entry, 1700000000.0).text
+'{"time":1700000000.0,"direction":"in","type":"text","data":"hi"}'
+"""
+
+import re
+from enum import Enum, auto
+
+import msgspec
+
+from anywire.cli.entry import Entry
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_GREEN, _YELLOW, _BLUE, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[39m"
+
+
+class Style(Enum):
+    """For whom it is."""
+
+    TERMINAL = auto()
+    """A person who types: everything, marked as wscat marks it."""
+    PIPE = auto()
+    """Another program, or a script's reader: what was received and nothing else."""
+    JSON = auto()
+    """One object a line, for everything."""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A line to write; errors in a pipe go to stderr."""
+
+    text: str
+    is_error: bool = False
+
+
+class View:
+    """Shows entries in one style."""
+
+    __slots__ = ("_has_colors", "_style")
+
+    def __init__(self, style: Style, *, has_colors: bool = False) -> None:
+        self._style = style
+        self._has_colors = has_colors
+
+    def show(self, entry: Entry, time: float) -> Shown | None:
+        """The line for an entry, None where there is none; `time` is unix time."""
+        if self._style is Style.JSON:
+            return Shown(_json({"time": round(time, 6), **_fields(entry)}))
+        if entry.direction == "out" or entry.type == "welcome":
+            return None
+        text = _words(entry)
+        is_error = entry.type == "error"
+        if self._style is Style.PIPE:
+            if is_error:
+                return Shown(f"anywire: {text}", is_error=True)
+            return Shown(text) if entry.direction == "in" else None
+        # What a server says must not be able to drive the terminal.
+        text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+        if entry.direction == "in":
+            return Shown(self._colored(_BLUE, f"< {text}"))
+        return Shown(
+            self._colored(_YELLOW, f"error: {text}") if is_error else self._colored(_GREEN, text)
+        )
+
+    def _colored(self, color: str, text: str) -> str:
+        return f"{color}{text}{_PLAIN}" if self._has_colors else text
+
+
+def _fields(entry: Entry) -> dict[str, object]:
+    fields = {
+        name: getattr(entry, name) for name in ("direction", "type", "address", "event", "data")
+    }
+    return {
+        name: value
+        for name, value in fields.items()
+        if value is not msgspec.UNSET and (value is not None or name == "data")
+    }
+
+
+def _words(entry: Entry) -> str:
+    """An entry in words."""
+    data, address, event = entry.data, entry.address, entry.event
+    match entry.type:
+        case "text" | "error" if isinstance(data, str):
+            return data
+        case "binary" if isinstance(data, bytes):
+            return f"<binary, {len(data)} bytes> {data.hex()}"
+        case "open":
+            return "Connected (press CTRL+C to quit)"
+        case "close" if isinstance(data, dict):
+            return f'Disconnected (code: {data["code"]}, reason: "{data["reason"]}")'
+        case "event":
+            return _joined(address, event, _value(data))
+        case "reply" | "item" | "end":
+            return f"{entry.type} to {event}: {_value(data)}".removesuffix(": ")
+        case kind:
+            return _joined(kind, address, event, _value(data))
+
+
+def _joined(*words: str | None) -> str:
+    return " ".join(word for word in words if word)
+
+
+def _value(data: object) -> str:
+    return "" if data is msgspec.UNSET else _json(data)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

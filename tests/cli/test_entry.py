@@ -1,0 +1,20 @@
+"""Exit codes of a talk."""
+
+import pytest
+
+from anywire.cli.entry import Exit, exit_for
+
+
+@pytest.mark.parametrize("code", [1000, 1005])
+def test_a_normal_close_is_meant(code: int) -> None:
+    assert exit_for(code) is Exit.MEANT
+
+
+@pytest.mark.parametrize("code", [1008, 4401, 4403])
+def test_a_refusal_is_told_from_a_cut(code: int) -> None:
+    assert exit_for(code) is Exit.REFUSED
+
+
+@pytest.mark.parametrize("code", [1001, 1006, 1011, 4400, 4410])
+def test_every_other_close_is_a_cut(code: int) -> None:
+    assert exit_for(code) is Exit.CUT
