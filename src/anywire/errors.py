@@ -1,8 +1,8 @@
 """Errors: everything anywire raises on purpose, in one tree.
 
-Three kinds matter to a peer: `ProtocolError` (the peer broke the rules; the connection closes with the
-wire's code), `Refused` (the application says no; code and text reach the client), and anything else (a bug;
-the client hears `internal` and an id that stands in the log beside the traceback).
+Three kinds matter to a peer: `ProtocolError` (the peer broke the rules; the connection closes with
+the wire's code), `Refused` (the application says no; code and text reach the client), and anything
+else (a bug; the client hears `internal` and an id that stands in the log beside the traceback).
 """
 
 
@@ -13,8 +13,8 @@ class AnywireError(Exception):
 class ProtocolError(AnywireError):
     """The peer sent what its protocol does not allow.
 
-    `reason` is fit to be told to the peer (no secrets, under 124 bytes of UTF-8); `code` is a WebSocket
-    close code (RFC 6455, 7.4), by default 1002.
+    `reason` is fit to be told to the peer (no secrets, under 124 bytes of UTF-8); `code` is a
+    WebSocket close code (RFC 6455, 7.4), by default 1002.
     """
 
     def __init__(self, reason: str, *, code: int = 1002) -> None:
@@ -26,7 +26,8 @@ class ProtocolError(AnywireError):
 class Refused(AnywireError):
     """No, said on purpose: by the application to a client, or by the server to our client.
 
-    `code` is for programs, `text` for people, `data` for whatever else the client needs (JSON values).
+    `code` is for programs, `text` for people, `data` for whatever else the client needs (JSON
+    values).
 
     >>> raise Refused("staff_only", "this room is for staff", data={"room": "staff"})
     Traceback (most recent call last):
@@ -41,7 +42,10 @@ class Refused(AnywireError):
 
 
 class CallFailed(AnywireError):
-    """A call got no answer: `timeout`, `lost` (the session ended first), or the peer's own error code."""
+    """A call got no answer.
+
+    `timeout`, `lost` (the session ended first), or the peer's own error code.
+    """
 
     def __init__(self, code: str, text: str = "", *, data: object = None) -> None:
         super().__init__(f"{code}: {text}" if text else code)
@@ -64,4 +68,7 @@ class Closed(AnywireError):
 
 
 class ConfigurationError(AnywireError):
-    """The application, an option or the machine is not set up as it must be; found at start, said in one line."""
+    """The application, an option or the machine is not set up as it must be.
+
+    Found at start, said in one line.
+    """

@@ -1,7 +1,7 @@
 """Limits: every bound of a session, with its default, in one place.
 
-Wires, transports and hosts read these and have no numbers of their own. What a client must know is told in
-`Welcome`. Sizes are bytes, times are seconds.
+Wires, transports and hosts read these and have no numbers of their own. What a client must know is
+told in `Welcome`. Sizes are bytes, times are seconds.
 """
 
 import msgspec
@@ -45,7 +45,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     kept_messages: int = 1000
     """What is kept, sent but not acknowledged, for a resume."""
     resume: float = 120.0
-    """How long a session outlives its transport, where the conversation can resume; 0 switches resume off."""
+    """How long a session outlives its transport, where it can resume; 0 switches resume off."""
     early_bytes: int = 4 * 1024
     """Largest message before authentication."""
     authentication: float = 10.0

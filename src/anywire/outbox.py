@@ -67,7 +67,7 @@ class Outbox:
         queue = self._waiting
         was_clean = not queue
         self.waiting = waiting = self.waiting + framed.size
-        if waiting > self._allowed or framed.payload.volatile:
+        if waiting > self._allowed or framed.is_volatile:
             return self._put_slowly(framed, was_clean)
         queue.append(framed)
         return was_clean
@@ -132,6 +132,11 @@ class Outbox:
         self.written = self.acked = self._forgotten = 0
         self.is_blocked = False
         return lost
+
+    @property
+    def has_dropped(self) -> bool:
+        """Whether `lost` has something to tell."""
+        return self._dropped is not None
 
     def lost(self) -> dict[str, int]:
         """Entries dropped since the last call, by room."""

@@ -51,7 +51,7 @@ class Framed:
     `key` is the framing's own, the same object: a transport sees at a glance if the form is its.
     """
 
-    __slots__ = ("data", "key", "payload", "size")
+    __slots__ = ("data", "is_volatile", "key", "payload", "size")
 
     def __init__(
         self, payload: "Payload", data: bytes | None, key: tuple[str, int] = ("none", 0)
@@ -59,6 +59,7 @@ class Framed:
         self.payload = payload
         self.data = data
         self.key = key
+        self.is_volatile = payload.volatile
         self.size = (payload.size if data is None else len(data)) or 1  # an empty one waits too
 
 
@@ -71,7 +72,8 @@ class Payload:
     """
 
     __slots__ = (
-        "_forms",
+        "_first",
+        "_others",
         "counted",
         "data",
         "is_text",
@@ -99,7 +101,8 @@ class Payload:
         self.policy: Policy | None = None
         self.room: str | None = None
         self.key: str | None = None
-        self._forms: dict[tuple[str, int], Framed] | None = None
+        self._first: Framed | None = None
+        self._others: dict[tuple[str, int], Framed] | None = None
 
     @classmethod
     def of(cls, message: Message, *, counted: bool = True) -> "Payload":
@@ -124,14 +127,18 @@ class Payload:
 
     def framed(self, framing: Framing) -> Framed:
         """This payload in that framing, made once and shared by everyone who needs it."""
-        forms = self._forms
         key = framing.key
-        if forms is None:
-            self._forms = forms = {}
-        elif key in forms:
-            return forms[key]
-        framed = Framed(self, framing.frame(self), key)
-        forms[key] = framed
+        first = self._first
+        if first is None:  # almost every payload has one form
+            first = self._first = Framed(self, framing.frame(self), key)
+            return first
+        if first.key == key:
+            return first
+        if self._others is None:
+            self._others = {}
+        elif key in self._others:
+            return self._others[key]
+        framed = self._others[key] = Framed(self, framing.frame(self), key)
         return framed
 
 

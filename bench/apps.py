@@ -1,0 +1,33 @@
+"""What the benchmark asks of anywire: echo at /raw/echo, a room at /raw/room, both at /ws too."""
+
+from __future__ import annotations
+
+from anywire import Anywire, Member
+
+app = Anywire(wires=["raw", "anywire"])
+echo = app.channel("echo")
+room = app.channel("room")
+
+
+@echo.message
+async def message(data: str | bytes) -> str | bytes:
+    """Sends a raw message back to its sender."""
+    return data
+
+
+@echo.on("say")
+async def say(text: str) -> str:
+    """Answers an event of the own wire with its argument."""
+    return text
+
+
+@room.message
+async def relay(member: Member, data: str | bytes) -> None:
+    """Sends a raw message to all members, the sender too."""
+    await member.room.publish("message", data)
+
+
+@room.on("say")
+async def said(member: Member, text: str) -> None:
+    """Tells all members, the sender too, what one of them said on the own wire."""
+    await member.room.publish("said", text)

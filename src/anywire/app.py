@@ -1,0 +1,217 @@
+"""App: what an application writes down: channels, wires, who may come in; and what runs it."""
+
+import asyncio
+import importlib.metadata
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from anywire.brokers.memory import MemoryBroker
+from anywire.core.channel import Channel, Channels, Left, PresenceKey
+from anywire.core.clock import Deadlines
+from anywire.core.dispatch import Later
+from anywire.core.member import Member
+from anywire.core.node import Node
+from anywire.core.room import Room
+from anywire.errors import ConfigurationError
+from anywire.limits import Limits
+from anywire.payload import Policy
+from anywire.wires.anywire import Own
+from anywire.wires.base import Hello, User, Wire
+from anywire.wires.raw import Raw
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+KINDS: dict[type, str] = {
+    Member: "member",
+    Room: "member.room",
+    User: "member.user",
+    Hello: "member.hello",
+    Later: "later",
+    Left: "left",
+}
+"""Classes a handler's parameter may ask for, and where each is found in the scope of a message."""
+
+_WIRES: dict[str, Callable[[], Wire]] = {"anywire": Own, "raw": Raw}
+
+
+class Anywire:
+    """One real-time application, on every wire.
+
+    `wires`: wires or their names; default: our own at `/ws` and raw at `/raw/{address}`. `origins`:
+    from where browsers may connect besides the server's own origin (`"*"`: anywhere). `fallback`:
+    an ASGI app that gets every path that is not ours.
+
+    >>> app = Anywire()
+    >>> echo = app.channel("echo")
+    >>> @echo.message
+    ... async def message(data: str | bytes) -> str | bytes:
+    ...     return data
+    """
+
+    def __init__(
+        self,
+        *,
+        wires: Iterable[Wire | str] | None = None,
+        limits: Limits | None = None,
+        origins: Sequence[str] = (),
+        fallback: Callable[..., Any] | None = None,
+    ) -> None:
+        chosen = ("anywire", "raw") if wires is None else tuple(wires)
+        self.wires: tuple[Wire, ...] = tuple(map(_wire, chosen))
+        self.limits = limits or Limits()
+        self.origins = tuple(origins)
+        self.fallback = fallback
+        self.channels = Channels()
+        self._authenticate: Callable[[Hello], Any] | None = None
+        self._node: Node | None = None
+
+    def channel(
+        self,
+        pattern: str,
+        *,
+        history: int = 0,
+        history_seconds: float = 300.0,
+        presence: bool | PresenceKey = False,
+        policy: Policy = Policy.CLOSE,
+        parallel: int = 1,
+        personal: bool = False,
+    ) -> Channel:
+        """The channel for addresses of this pattern, such as `chat:{room}`.
+
+        The options are those of `Channel`. Raises ConfigurationError for a pattern that is there
+        already or cannot be.
+        """
+        channel = Channel(
+            pattern,
+            kinds=KINDS,
+            history=history,
+            history_seconds=history_seconds,
+            presence=presence,
+            policy=policy,
+            parallel=parallel,
+            personal=personal,
+        )
+        self.channels.add(channel)
+        return channel
+
+    def authenticate(self, function: Function) -> Function:
+        """Decorate what says who opens a conversation: `(hello: Hello) -> User | None`.
+
+        It may be async. None is an anonymous user; Refused closes the conversation with 4401.
+        Without it everybody is anonymous, each session with a random id of its own.
+        """
+        if self._authenticate is not None:
+            raise ConfigurationError("the app has an authenticate function already")
+        try:
+            inspect.signature(function).bind(None)
+        except TypeError as error:
+            name = getattr(function, "__name__", "authenticate")
+            raise ConfigurationError(
+                f"{name}() must take one argument, the Hello: {error}"
+            ) from error
+        self._authenticate = function
+        return function
+
+    def room(self, name: str) -> Room:
+        """A room by name, to publish to from anywhere in this process while the app runs."""
+        return self.node.room(name)
+
+    def user(self, id: str) -> "Person":
+        """A user, over all of their sessions."""
+        return Person(self.node, id)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process of this app is up here."""
+        return self._node is not None
+
+    @property
+    def node(self) -> Node:
+        """The running process of this app. Raises ConfigurationError before `start`."""
+        if self._node is None:
+            raise ConfigurationError(
+                "the app is not running: serve it, or use it inside `async with app.lifespan():`"
+            )
+        return self._node
+
+    @asynccontextmanager
+    async def lifespan(
+        self,
+        *,
+        now: Callable[[], float] | None = None,
+        wall: Callable[[], float] = time.time,
+        deadlines: Deadlines | None = None,
+    ) -> AsyncIterator[Node]:
+        """Run the app without serving it: what a server, a test or another framework enters first.
+
+        `now`, `wall` and `deadlines` are for tests that move the clock.
+        """
+        if self._node is not None:
+            raise ConfigurationError("the app is running already")
+        loop = asyncio.get_running_loop()
+        now = now or loop.time
+        node = Node(
+            channels=self.channels,
+            backend=MemoryBroker(clock=wall),
+            now=now,
+            wall=wall,
+            deadlines=Deadlines(now, loop.call_at) if deadlines is None else deadlines,
+            limits=self.limits,
+            authenticate=None if self._authenticate is None else _awaited(self._authenticate),
+            reserved={event: wire.name for wire in self.wires for event in wire.reserved},
+        )
+        self._node = node
+        try:
+            await node.start()
+            yield node
+        finally:
+            await node.stop()
+            if deadlines is None:
+                node.deadlines.close()
+            self._node = None
+
+
+class Person:
+    """A user as an application addresses them: every session, on every node."""
+
+    __slots__ = ("_node", "id")
+
+    def __init__(self, node: Node, id: str) -> None:
+        self._node = node
+        self.id = id
+
+    async def close(self, text: str = "") -> int:
+        """End every session of this user; returns how many. Their clients stay away."""
+        return await self._node.close_user(self.id, text)
+
+
+def _wire(wire: Wire | str) -> Wire:
+    """A wire as it is, or by name: ours, or one that a package offers under `anywire.wires`."""
+    if not isinstance(wire, str):
+        return wire
+    if wire in _WIRES:
+        return _WIRES[wire]()
+    points = importlib.metadata.entry_points(group="anywire.wires")
+    offered = {point.name: point for point in points}
+    if wire in offered:
+        made: Wire = offered[wire].load()()
+        return made
+    known = ", ".join(sorted({*_WIRES, *offered}))
+    raise ConfigurationError(f'there is no wire "{wire}"; known: {known}')
+
+
+def _awaited(function: Callable[[Hello], Any]) -> Callable[[Hello], Awaitable[User | None]]:
+    """The application's function as one that can be awaited, its value checked."""
+
+    async def authenticate(hello: Hello) -> User | None:
+        user = function(hello)
+        if inspect.isawaitable(user):
+            user = await user
+        if user is not None and not isinstance(user, User):
+            raise TypeError(f"authenticate must return a User or None, not {type(user).__name__}")
+        return user
+
+    return authenticate

@@ -1,0 +1,143 @@
+"""Joining: the five steps of a join, in an order that loses and doubles nothing.
+
+Authorise; subscribe the node; park what arrives; read history; replay, drop duplicates, unpark.
+Every other order is wrong under some interleaving: docs/decisions/0005-join-with-a-position.md.
+"""
+
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from anywire.body import NO_ARGS, Args, Body
+from anywire.core.binding import Scope
+from anywire.core.member import Member
+from anywire.core.presence import PRESENCE, whole
+from anywire.core.recovery import Recovery, is_caught_up, is_new, recover
+from anywire.core.room import Room
+from anywire.errors import Refused
+from anywire.frames import At, Frame, Join, Joined, Outcome, Position, Record, Since
+
+if TYPE_CHECKING:
+    from anywire.core.node import Node
+
+_LISTS = 1
+"""How often a join asks who is here, while people come and go."""
+
+
+async def join(node: "Node", member: Member, frame: Join) -> None:
+    """Make a member of who asked, answer, and replay. Raises what the `join` handler raises."""
+    session = member.session
+    _check_here(member)
+    data = await _authorised(member, frame)
+    body = None if data is None else Body.of(data)
+    _check_here(member)
+    member.room = await node.enter(member, member.room)
+    read = {room.name: await _read(node, member, room) for room in list(member.rooms.values())}
+    present: Mapping[str, Sequence[bytes]] | None = None
+    if member.channel.presence:
+        present = await _present(node, member)
+    _check_here(member)
+    # From here on nothing is awaited: what is written is one piece of the client's order.
+    outcome, reason = _outcome(list(read.values()))
+    member.outcome = outcome
+    positions = {name: end.start for name, end in read.items() if end.start is not None}
+    session.send(Joined(frame.ref, member.alias, body, outcome, reason, positions))
+    if present is not None:
+        session.send(whole(member.alias, present))
+    for name, recovery in read.items():
+        _replay(member, member.rooms.get(name), recovery)
+    _unpark(member, read)
+
+
+async def _authorised(member: Member, frame: Join) -> object:
+    """What the `join` handler says. One that takes no arguments is given none, whatever came."""
+    handler = member.channel.joining
+    if handler is None:
+        return None
+    params = NO_ARGS
+    if handler.binder.takes_arguments and isinstance(frame.params, Args):
+        params = frame.params
+    data = handler.binder.invoke(Scope(member, member.fields, "join"), params)
+    return await data if isinstance(data, Coroutine) else data
+
+
+def _check_here(member: Member) -> None:
+    if member.has_left:
+        raise Refused("left", "the membership ended before its join did")
+
+
+async def _read(node: "Node", member: Member, room: Room) -> Recovery:
+    """What the member missed in one room. A member that asked nothing begins at the present."""
+    since = member.since
+    keep = room.channel.keep if room.channel is not None else None
+    if keep is None:
+        return recover(room.name, since, None, ())
+    asked = since
+    if since is None or not (
+        room.name in since.positions or since.time is not None or since.last is not None
+    ):
+        asked = Since(last=0)
+    assert asked is not None
+    past = await node.history.since(room.name, asked, node.limits.replay)
+    return recover(room.name, since, past, ())
+
+
+def _outcome(recoveries: list[Recovery]) -> tuple[Outcome, str]:
+    """One word for all rooms: lost if any is, recovered if any was asked for."""
+    for outcome in (Outcome.LOST, Outcome.RECOVERED):
+        for recovery in recoveries:
+            if recovery.outcome is outcome:
+                return outcome, recovery.reason
+    return Outcome.FRESH, ""
+
+
+async def _present(node: "Node", member: Member) -> Mapping[str, Sequence[bytes]]:
+    """Who is here; what is parked of comings and goings afterwards is not in it.
+
+    What came before we ask is in the list. What comes while we wait may or may not be, so we ask
+    again; in the end, twice is better than never.
+    """
+    name = member.room.name
+    for _ in range(_LISTS):
+        parked = member.parked or []
+        member.parked = [entry for entry in parked if not _is_change(entry, name)]
+        present = await node.presence.list(name)
+        if not any(_is_change(entry, name) for entry in member.parked):
+            break
+    return present
+
+
+def _is_change(entry: Frame | tuple[Record, At], room: str) -> bool:
+    """Whether somebody came to this room or went."""
+    return isinstance(entry, tuple) and entry[0].event == PRESENCE and entry[0].room == room
+
+
+def _replay(member: Member, room: Room | None, recovery: Recovery) -> None:
+    if room is None:
+        return
+    session = member.session
+    for record in recovery.records:
+        if record.event != PRESENCE and not member.is_in(record.but):
+            at = At(room.name, record.position)
+            session.put(room.encode(session.codec, member.alias, record, at))
+
+
+def _unpark(member: Member, read: Mapping[str, Recovery]) -> None:
+    """What arrived meanwhile, in its order, without what was replayed; then live."""
+    session = member.session
+    parked, member.parked = member.parked or [], None
+    ends: dict[str, Position | None] = {name: recovery.end for name, recovery in read.items()}
+    for entry in parked:
+        if not isinstance(entry, tuple):
+            session.send(entry)
+            continue
+        record, at = entry
+        room = member.rooms.get(record.room)
+        if room is not None and is_new(record, ends.get(record.room)):
+            session.put(room.encode(session.codec, member.alias, record, at))
+    for room in member.rooms.values():
+        end = ends.get(room.name)
+        if end is not None and not is_caught_up(room.delivered, end):
+            member.behind = {**member.behind, room.name: end}
+        else:
+            room.parked.pop(member, None)
+            room.add(member)

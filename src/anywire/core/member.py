@@ -1,0 +1,288 @@
+"""Member: a session joined to an address; what a handler speaks to."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from anywire.body import Args, Body, Shape
+from anywire.core.channel import Channel, Handler, Left
+from anywire.core.recovery import is_caught_up, is_new
+from anywire.core.room import Room
+from anywire.errors import CallFailed, Refused, Unsupported
+from anywire.frames import At, Event, Frame, Outcome, Position, Record, Ref, Since, Want
+from anywire.wires.base import Cap, Hello, User
+
+if TYPE_CHECKING:
+    from anywire.core.session import Session
+    from anywire.core.stream import Inbox
+
+T = TypeVar("T")
+_NOTHING: dict[str, Position] = {}
+"""What almost every member is behind with; replaced, never changed."""
+
+
+class Member:
+    """One client at one address. Handlers get it as their `member` parameter.
+
+    `state` is the application's, kept through a resume. Members compare by identity and have an
+    `id` that is unique over all nodes.
+    """
+
+    __slots__ = (
+        "_state",
+        "address",
+        "alias",
+        "behind",
+        "channel",
+        "fields",
+        "has_left",
+        "id",
+        "inboxes",
+        "is_advancing",
+        "is_held",
+        "left",
+        "meta",
+        "outcome",
+        "overflows",
+        "parked",
+        "presence_key",
+        "queue",
+        "room",
+        "rooms",
+        "running",
+        "session",
+        "since",
+        "successor",
+    )
+
+    def __init__(
+        self,
+        session: "Session",
+        channel: Channel,
+        *,
+        address: str,
+        alias: str,
+        fields: dict[str, str],
+        since: Since | None,
+    ) -> None:
+        session.serial += 1
+        self.id = f"{session.node.id}.{session.id}.{session.serial}"
+        self.session = session
+        self.channel = channel
+        self.address = address
+        self.alias = alias
+        self.fields = fields
+        self.since = since
+        self.room: Room = session.node.room(personal(channel, address, session.user), channel)
+        self.rooms: dict[str, Room] = {}
+        """Rooms this member is in, by name; still full while `leave` runs."""
+        self.outcome = Outcome.FRESH
+        """How the join with a position ended."""
+        self.has_left = False
+        self.left: Left | None = None
+        self.parked: list[Frame | tuple[Record, At]] | None = []
+        self.behind: dict[str, Position] = _NOTHING
+        """Rooms whose replay is ahead of what this node was given: where it ended."""
+        self.queue: deque[Any] | None = None
+        self.is_held = True
+        """The queue waits for a handler; it begins with the join."""
+        self.is_advancing = False
+        """The queue is being walked, further up in the stack."""
+        self.running: dict[Handler, int] | None = None
+        self.overflows = 0
+        self.inboxes: dict[Ref, Inbox] | None = None
+        self.meta: dict[str, object] | None = None
+        self.presence_key: str | None = None
+        self.successor: Callable[[], None] | None = None
+        self._state: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"Member({self.address!r}, user={self.user.id!r}, id={self.id!r})"
+
+    @property
+    def user(self) -> User:
+        return self.session.user
+
+    @property
+    def hello(self) -> Hello:
+        """The request that opened the session."""
+        return self.session.hello
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The application's own values; they live as long as the membership, through a resume."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def attached(self) -> bool:
+        """Whether a transport is open right now; what is sent meanwhile waits for the resume."""
+        return self.session.is_attached
+
+    async def send(self, event: str, *args: object, volatile: bool = False) -> None:
+        """Tell this member alone; waits while its outbox is over its mark.
+
+        After the end of the membership nothing is sent. Raises ValueError for a reserved name or
+        for values JSON cannot hold.
+        """
+        self.session.node.check_event(event)
+        body = Body.of(*args, names=self.channel.names(event))
+        self.say(Event(self.alias, event, body, volatile=volatile))
+        if self.session.is_over_mark:
+            await self.session.node.drained(self.session)
+
+    async def call(
+        self,
+        event: str,
+        *args: object,
+        returns: type[T] | Any = object,
+        timeout: float = 10.0,  # noqa: ASYNC109 (our own clock keeps it)
+    ) -> T | Any:
+        """Ask this member and await its answer, converted to `returns`.
+
+        Not for a `join` handler: the client hears the question after the answer to its join. Raises
+        CallFailed `timeout`, `lost`, `busy` or the client's own code, Unsupported on a wire without
+        calls, Refused `invalid` when the answer is not what `returns` says.
+        """
+        session = self.session
+        if not session.machine.caps & Cap.CALL:
+            raise Unsupported(
+                f'the wire "{session.wire.name}" cannot carry the call "{event}" to its client;'
+                " send an event and let the client send one back"
+            )
+        session.node.check_event(event)
+        body = Body.of(*args, names=self.channel.names(event))
+        if self.has_left:
+            raise CallFailed("lost", "the client is gone")
+        ref, answer = session.node.calls_of(session).open(timeout)
+        self.say(Event(self.alias, event, body, ref=ref, want=Want.REPLY))
+        reply = await answer
+        if reply.code:
+            data = converted(reply.data, object, event)
+            raise CallFailed(reply.code, reply.text, data=data)
+        return converted(reply.data, returns, event)
+
+    async def enter(self, room: "str | Room") -> Room:
+        """Be in a room too: a name inside this channel (`chat/engineering`), or any room as object.
+
+        Raises Refused `invalid` for a name that is empty, too long or unprintable, `busy` past the
+        bound of rooms, `left` after the end of the membership.
+        """
+        limits = self.hello.limits
+        node = self.session.node
+        if isinstance(room, str):
+            if not room or not room.isprintable() or len(room.encode()) > limits.name:
+                raise Refused("invalid", f"a room's name is 1 to {limits.name} printable bytes")
+            if self.channel.personal:
+                pattern = self.channel.pattern
+                raise Unsupported(f'"{pattern}" is personal: enter a Room, not a name')
+            room = node.room(f"{self.channel.name}/{room}", self.channel)
+        if self.has_left:
+            raise Refused("left", "the membership has ended")
+        entered = self.rooms.get(room.name)
+        if entered is not None and entered.is_subscribed:
+            return entered
+        if entered is None and len(self.rooms) >= limits.members:
+            raise Refused("busy", f"a member may be in {limits.members} rooms")
+        return await node.enter(self, room)
+
+    async def exit(self, room: "str | Room") -> None:
+        """Be in that room no more; harmless when it is not."""
+        name = f"{self.channel.name}/{room}" if isinstance(room, str) else room.name
+        found = self.rooms.get(name)
+        if found is not None:
+            await self.session.node.exit(self, found)
+
+    async def track(self, **meta: object) -> None:
+        """Be listed as present, with this meta (what other members may see).
+
+        Raises Unsupported where the channel has no `presence`.
+        """
+        if not self.channel.presence:
+            pattern = self.channel.pattern
+            raise Unsupported(f'"{pattern}" has no presence; app.channel(…, presence=True)')
+        self.meta = meta
+        await self.session.node.track(self)
+
+    async def update(self, **meta: object) -> None:
+        """Change parts of the meta."""
+        await self.track(**{**(self.meta or {}), **meta})
+
+    async def leave(self, text: str = "") -> None:
+        """End this membership; the session goes on."""
+        self.session.node.dispatcher.finish(self, Left("left", text, clean=True), tell=True)
+
+    async def fail(self, text: str = "") -> None:
+        """End it as failed: wires that know the difference tell their client to join again."""
+        self.session.node.dispatcher.finish(self, Left("internal", text, clean=False), tell=True)
+
+    async def close(self, code: int = 4403, text: str = "", *, retry: float | None = None) -> None:
+        """End the session. `retry`: seconds until its client comes back; None: it stays away."""
+        self.session.close(code, text, retry=retry)
+
+    # --- for the core ---------------------------------------------------------------------------
+
+    def say(self, frame: Frame) -> None:
+        """Send a frame, after the answer to the join if that is still to come."""
+        if self.parked is not None:
+            self.parked.append(frame)
+        elif not self.has_left:
+            self.session.send(frame)
+
+    def park(self, room: Room, record: Record, at: At) -> None:
+        """Take a publication that lanes do not deliver yet: for after the answer to the join, or,
+        while the node is still behind what was replayed, without what the replay had."""
+        is_meant = not self.is_in(record.but)
+        if self.parked is not None:
+            if is_meant:
+                self.parked.append((record, at))
+            return
+        end = self.behind[room.name]
+        if is_meant and is_new(record, end):
+            self.session.put(room.encode(self.session.codec, self.alias, record, at))
+        if is_caught_up(record.position, end):
+            del self.behind[room.name], room.parked[self]
+            room.add(self)
+
+    def forget(self, room: str) -> None:
+        """Be behind in this room no more: the member is not in it."""
+        if room in self.behind:
+            del self.behind[room]
+
+    def is_in(self, but: Iterable[str]) -> bool:
+        """Whether one of these member ids or room names is this member's."""
+        return any(name == self.id or name in self.rooms for name in but)
+
+    def delivered(self) -> list[Room]:
+        """Rooms whose lanes hold this member now."""
+        if self.parked is not None:
+            return []
+        return [room for name, room in self.rooms.items() if name not in self.behind]
+
+
+def personal(channel: Channel, address: str, user: User) -> str:
+    """The name of the room at an address: `<address>/<user id>` where the channel is personal."""
+    if not channel.personal:
+        return address
+    if user.is_anonymous:
+        raise Refused("refused", f'"{channel.pattern}" is personal: say who you are first')
+    return f"{address}/{user.id}"
+
+
+def converted(data: object, returns: Any, event: str) -> Any:
+    """The value of an answer as the type that was asked for. Raises Refused `invalid`."""
+    value = None
+    try:
+        if isinstance(data, Args):
+            value = data.value()
+            if data.shape is Shape.LIST:
+                values = data.values()
+                value = values[0] if len(values) == 1 else list(values) if values else None
+        if returns is object:
+            return value
+        return msgspec.convert(value, returns, builtin_types=(bytes,))
+    except ValueError as error:  # msgspec's, too
+        raise Refused("invalid", f'the answer to "{event}": {error}') from error

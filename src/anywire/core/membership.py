@@ -1,0 +1,189 @@
+"""Membership: how members come and go. A membership begins with its join and ends with its leave,
+and one alias of a session has one at a time: the next begins when the last has left.
+"""
+
+from collections import deque
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING
+
+from anywire.body import NO_ARGS
+from anywire.core import streaming
+from anywire.core.binding import Scope
+from anywire.core.channel import Left
+from anywire.core.joining import join
+from anywire.core.member import Member
+from anywire.core.turn import data_of, drop_event, refusal
+from anywire.errors import Refused
+from anywire.frames import Event, Join, Leave, Past, Refusal, Reply
+
+if TYPE_CHECKING:
+    from anywire.core.node import Node
+    from anywire.core.session import Session
+
+
+class Memberships:
+    """Joins and leaves of one node's sessions."""
+
+    __slots__ = ("_leaving", "_node")
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._leaving: dict[tuple[str, str], Member] = {}
+        """By session and alias: the last member that has left and is not gone yet."""
+
+    def join(self, session: "Session", frame: Join) -> None:
+        """Ask the channel, then make a member; the answer is a Joined or a Refusal."""
+        alias = frame.alias
+        try:
+            member = self._member(session, frame)
+        except Refused as refused:
+            self._refuse(session, frame, refused)
+            return
+
+        def begin() -> None:
+            def done(_: object, error: BaseException | None) -> None:
+                if error is None:
+                    member.is_held = False
+                    self._node.dispatcher.advance(member)
+                else:
+                    self._fail(member, frame, error)
+
+            name = f"anywire join {frame.address}"
+            self._node.dispatcher.stepper.start(join(self._node, member, frame), done, name)
+
+        old = session.members.get(alias)
+        if old is not None:
+            self.finish(old, Left("replaced", "joined again", clean=True), tell=False)
+        session.members[alias] = member
+        before = self._leaving.get((session.id, alias))
+        if before is None:
+            begin()
+        else:
+            before.successor = begin
+
+    def leave(self, session: "Session", frame: Leave) -> None:
+        """The client ends a membership; harmless for one that is not."""
+        member = session.members.get(frame.alias)
+        if member is not None:
+            self.finish(member, Left(frame.code or "left", frame.text, clean=True), tell=False)
+        if frame.ref is not None:
+            session.send(Leave(frame.alias, frame.ref))
+
+    def finish(self, member: Member, left: Left, *, tell: bool) -> None:
+        """Stop delivery and streams at once; `leave` runs after the events that wait."""
+        if member.has_left:
+            return
+        member.has_left = True
+        member.left = left
+        session = member.session
+        for room in member.rooms.values():
+            room.remove(member)
+        del session.members[member.alias]
+        streaming.stop(member)
+        if tell:
+            session.send(Leave(member.alias, None, str(left.code), left.text))
+        if member.queue is None:
+            member.queue = deque()
+        member.queue.append(left)
+        self._leaving[session.id, member.alias] = member
+        self._node.dispatcher.advance(member)
+        if tell and session.machine.is_single and not session.has_ended:
+            session.flush()
+            session.close(4403, left.text or "the membership has ended")
+
+    def end(self, session: "Session", left: Left) -> None:
+        """The session is over: its members leave, its uploads and calls are lost."""
+        for member in list(session.members.values()):
+            self.finish(member, left, tell=False)
+        for inbox in list((session.inboxes or {}).values()):
+            inbox.end("lost", "the client is gone")
+        if session.calls is not None:
+            session.calls.lose()
+
+    def run_leave(self, member: Member, left: Left) -> None:
+        """The last turn of a member: its `leave` handler, then its rooms forget it."""
+        member.is_held = True
+
+        def done(_: object, error: BaseException | None) -> None:
+            if error is not None:  # nobody waits for it; a bug is in the log
+                refusal(error, f'leave of "{member.channel.pattern}"')
+            self._node.dismiss(member)
+            self._gone(member)
+
+        handler = member.channel.leaving
+        if handler is None:
+            done(None, None)
+            return
+        scope = Scope(member, member.fields, "leave", left=left)
+        try:
+            result = handler.binder.invoke(scope, NO_ARGS)
+        except Exception as error:
+            done(None, error)
+            return
+        if isinstance(result, Coroutine):
+            name = f"anywire leave {member.address}"
+            self._node.dispatcher.stepper.start(result, done, name)
+        else:
+            done(None, None)
+
+    def _member(self, session: "Session", frame: Join) -> Member:
+        """The member that a join asks for. Raises Refused."""
+        limits = session.hello.limits
+        if session.has_ended:
+            raise Refused("left", "the session has ended")
+        if not session.may_join(self._node.now()):
+            raise Refused("rate", f"at most {limits.joins} joins per second")
+        if frame.alias not in session.members and len(session.members) >= limits.members:
+            raise Refused("busy", f"a session may be joined to {limits.members} addresses")
+        for name in (frame.address, frame.alias):
+            if len(name.encode(errors="replace")) > limits.name:
+                raise Refused("invalid", f"an address has at most {limits.name} bytes")
+        channel, fields = self._node.channels.find(frame.address)
+        return Member(
+            session,
+            channel,
+            address=frame.address,
+            alias=frame.alias,
+            fields=fields,
+            since=frame.since,
+        )
+
+    def _fail(self, member: Member, frame: Join, error: BaseException) -> None:
+        """The join was refused: what waited for it is, too, and nothing of the member is left."""
+        session = member.session
+        if session.members.get(member.alias) is member:
+            del session.members[member.alias]
+        member.has_left = True
+        member.parked = None
+        waiting, member.queue = member.queue, None
+        why = Refused("unknown_address", "the join was refused")
+        for work in waiting or ():
+            match work:
+                case Event():
+                    drop_event(member, work, why)
+                case Past():
+                    session.send(Reply(work.ref, work.alias, None, why.code, why.text))
+                case _:
+                    pass
+        self._node.dismiss(member)
+        self._refuse(session, frame, refusal(error, f'join of "{member.channel.pattern}"'))
+        self._gone(member)
+
+    def _refuse(self, session: "Session", frame: Join, refused: Refused) -> None:
+        refusal_frame = Refusal(
+            frame.ref, frame.alias, refused.code, refused.text, data_of(refused)
+        )
+        session.send(refusal_frame)
+        if session.machine.is_single and not session.has_ended:
+            session.flush()
+            session.close(4403, refused.text or refused.code)
+
+    def _gone(self, member: Member) -> None:
+        """Nothing of this member runs any more: who waits for its alias may begin."""
+        member.is_held = False
+        key = (member.session.id, member.alias)
+        if self._leaving.get(key) is member:
+            del self._leaving[key]
+        begin, member.successor = member.successor, None
+        if begin is not None:
+            begin()

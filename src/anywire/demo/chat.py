@@ -1,0 +1,136 @@
+"""The chat of the demo: rooms joined by name, who is online, and a token that makes a name count.
+
+Events in: `join-room` and `leave-room` (a room's name), `send-message` (room, message), and a bare
+message, which goes to the room joined last. Events out: `room-message` (room, user, message),
+`user-joined` and `user-left` (id, name).
+"""
+
+import hmac
+
+import msgspec
+
+from anywire import Anywire, Hello, Left, Limits, Member, Own, Raw, Refused, Room, User
+
+LOBBY = "lobby"
+"""The room that everybody is in from the start."""
+RECENT = 50
+"""Messages a newcomer is shown."""
+KEPT = 200
+"""What a room keeps for `KEPT_SECONDS`: messages, comings and goings."""
+KEPT_SECONDS = 3600
+_NAME = 40
+_TEXT = 2000
+
+
+class Asked(msgspec.Struct):
+    """What a client may say when it joins; a page that comes back asks for the rooms it was in."""
+
+    rooms: list[str] = []
+
+
+def make_app(token: str, *, limits: Limits | None = None) -> Anywire:
+    """The chat app: who shows `token` is verified, who shows another one is refused, all others are
+    guests.
+    """
+    app = Anywire(wires=[Own("/ws", home="chat"), Raw("/raw/{address}")], limits=limits)
+    chat = app.channel("chat", history=KEPT, history_seconds=KEPT_SECONDS, presence=True)
+
+    @app.authenticate
+    async def who(hello: Hello) -> User:
+        name = _shown(hello.query.get("name", ""))
+        if hello.token is None:
+            # Anonymous: so a guest's session goes on after a cut, though its id is made by chance.
+            serial = hello.id(3)[-12:]
+            claims = {"name": name or f"guest-{serial[-4:]}"}
+            return User(f"guest-{serial}", claims, is_anonymous=True)
+        if not hmac.compare_digest(hello.token.encode(errors="replace"), token.encode()):
+            raise Refused("bad_token", "this is not the token that the server printed at its start")
+        name = name or "someone"
+        return User(f"@{name}", {"name": name, "verified": True})
+
+    @chat.emits
+    def room_message(room: str, user: str, message: str) -> None: ...
+
+    @chat.emits
+    def user_joined(id: str, name: str) -> None: ...
+
+    @chat.emits
+    def user_left(id: str, name: str) -> None: ...
+
+    @chat.join
+    async def join(member: Member, asked: Asked | None = None) -> dict[str, object]:
+        names = dict.fromkeys([LOBBY, *(asked.rooms if asked else ())])
+        recent = {name: await _recent(await _enter(member, name)) for name in names}
+        await member.track(name=_name(member), verified="verified" in member.user.claims)
+        return {"id": member.user.id, "name": _name(member), "recent": recent}
+
+    @chat.on("join-room")
+    async def join_room(member: Member, room: str) -> dict[str, object]:
+        return {"status": "ok", "room": room, "recent": await _recent(await _enter(member, room))}
+
+    @chat.on("leave-room")
+    async def leave_room(member: Member, room: str) -> dict[str, str]:
+        if left := member.rooms.get(f"chat/{room}"):
+            await member.exit(room)
+            await left.publish("user-left", member.user.id, _name(member))
+            if member.state["room"] == room:
+                member.state["room"] = LOBBY
+        return {"status": "ok"}
+
+    @chat.on("send-message")
+    async def send_message(member: Member, room: str, message: str) -> dict[str, str]:
+        text = message.strip()
+        if not 0 < len(text) <= _TEXT:
+            raise Refused("invalid", f"a message has 1 to {_TEXT} characters")
+        # Who speaks in a room is in it: what waited through a cut may come before a `join-room`.
+        entered = member.rooms.get(f"chat/{room}") or await _enter(member, room)
+        await entered.publish("room-message", room, _name(member), text)
+        return {"status": "ok"}
+
+    @chat.message
+    async def message(member: Member, text: str) -> None:
+        await send_message(member, member.state["room"], text)
+
+    @chat.leave
+    async def leave(member: Member, why: Left) -> None:
+        for name, room in member.rooms.items():
+            if name != member.room.name:
+                await room.publish("user-left", member.user.id, _name(member), but=member)
+
+    return app
+
+
+def _shown(name: str) -> str:
+    """A name as others see it: printable, one space between words."""
+    return "".join(filter(str.isprintable, " ".join(name.split())))[:_NAME].strip()
+
+
+def _name(member: Member) -> str:
+    return str(member.user.claims["name"])
+
+
+async def _enter(member: Member, name: str) -> Room:
+    """Be in a room, the one that bare messages go to, and let the others in it know."""
+    if name != name.strip():
+        raise Refused("invalid", "a room's name neither begins nor ends with a space")
+    is_new = f"chat/{name}" not in member.rooms
+    room = await member.enter(name)
+    member.state["room"] = name
+    if is_new:
+        await room.publish("user-joined", member.user.id, _name(member), but=member)
+    return room
+
+
+async def _recent(room: Room) -> list[dict[str, object]]:
+    """The last messages of a room, oldest first; each has its position: it may also come live."""
+    messages = [
+        {
+            **dict(zip(("room", "user", "message"), record.body.values, strict=True)),
+            "time": record.time,
+            "offset": record.position.offset,
+            "epoch": record.position.epoch,
+        }
+        for record in await room.history(limit=KEPT)
+        if record.event == "room-message" and record.position is not None
+    ]
+    return messages[-RECENT:]

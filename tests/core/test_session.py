@@ -1,0 +1,1161 @@
+"""Tests of anywire.core.session, but for resume as a whole: see test_resume."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from anywire.core.channel import Channel, Left
+from anywire.core.member import Member
+from anywire.core.session import FLUSH_BYTES, Side, Tapped
+from anywire.errors import ProtocolError, Refused
+from anywire.frames import Auth, Beat, Event, Frame, Gap
+from anywire.limits import Limits
+from anywire.payload import UNFRAMED, Payload, Policy
+from anywire.wires.base import Cap, Hello, Identity, User
+from tests.core.support import (
+    BOXED,
+    FULL,
+    Bench,
+    Boxed,
+    Peer,
+    TestMachine,
+    TestTransport,
+    TestWire,
+    running,
+    turns,
+)
+
+RESUME = TestWire(FULL | Cap.RESUME)
+FRAME = Identity.FRAME
+
+
+def echo(bench: Bench, pattern: str = "echo", **options: Any) -> Channel:
+    """A channel whose `say` answers with what it is given."""
+    channel = bench.channel(pattern, **options)
+
+    @channel.on("say")
+    async def say(text: str) -> str:
+        return text
+
+    return channel
+
+
+def machine(peer: Peer) -> TestMachine:
+    found = peer.session.machine
+    assert isinstance(found, TestMachine)
+    return found
+
+
+def idle(bench: Bench) -> bool:
+    """Whether nothing is left of anybody."""
+    bench.flush()
+    node = bench.node
+    return not (node.sessions or node.users or node.dirty or len(bench.clock.deadlines))
+
+
+# --- opening --------------------------------------------------------------------------------------
+
+
+async def test_the_welcome_comes_first_and_tells_the_limits() -> None:
+    bench = Bench(limits=Limits(message=1000, beat=20.0))
+    peer = bench.connect()
+    bench.flush()
+    [welcome] = peer.heard
+    assert welcome == {
+        "t": "Welcome",
+        "session": peer.session.id,
+        "token": None,
+        "beat": 20.0,
+        "limits": {"message": 1000, "resume": 0},
+    }
+
+
+async def test_a_conversation_that_can_resume_is_told_how_long() -> None:
+    bench = Bench(limits=Limits(resume=60.0))
+    peer = bench.connect(RESUME)
+    bench.flush()
+    assert peer.welcome["token"]
+    assert peer.welcome["limits"]["resume"] == 60.0
+
+
+async def test_an_implicit_join_is_taken_at_opening() -> None:
+    bench = Bench()
+    echo(bench)
+    peer = bench.connect(TestWire(home="echo"))
+    assert [one["t"] for one in peer.news()] == ["Joined"]
+    assert list(peer.session.members) == ["echo"]
+
+
+async def test_a_refused_implicit_join_closes_a_single_conversation() -> None:
+    bench = Bench()
+    peer = bench.connect(TestWire(home="nowhere", is_single=True))
+    assert peer.transport.closed is not None
+    assert peer.transport.closed[0] == 4403
+    assert [one["t"] for one in peer.heard] == ["Welcome", "Refusal", "Bye"]
+    assert idle(bench)
+
+
+async def test_a_session_says_who_it_is() -> None:
+    bench = Bench()
+    peer = bench.connect(user="ana")
+    assert repr(peer.session) == f"Session('{peer.session.id}', test, user='ana')"
+    assert peer.session.is_attached
+    peer.cut()
+    assert not peer.session.is_attached
+
+
+async def test_an_idle_session_has_one_deadline_and_no_task() -> None:
+    bench = Bench()
+    echo(bench)
+    tasks = len(asyncio.all_tasks())
+    peers = [bench.connect() for _ in range(10)]
+    for peer in peers:
+        peer.join("echo")
+    await turns(2)
+    assert len(bench.clock.deadlines) == 10
+    assert len(asyncio.all_tasks()) == tasks
+    for peer in peers:
+        peer.cut()
+    await turns(2)
+    assert idle(bench)
+
+
+# --- what comes in --------------------------------------------------------------------------------
+
+
+async def test_each_frame_of_a_message_is_handled_in_order() -> None:
+    bench = Bench()
+    echo(bench)
+    peer = bench.connect()
+    call = {"t": "Event", "alias": "echo", "event": "say", "want": "REPLY"}
+    peer.say_all(
+        {"t": "Join", "address": "echo", "ref": 1},
+        {**call, "args": ["a"], "ref": 2},
+        {"t": "Leave", "alias": "echo", "ref": 3},
+        {**call, "args": ["b"], "ref": 4},
+    )
+    heard = [(one["t"], one["ref"], one.get("code")) for one in peer.news()]
+    assert heard == [
+        ("Joined", 1, None),
+        ("Reply", 2, None),
+        ("Leave", 3, None),
+        ("Reply", 4, "unknown_address"),
+    ]
+
+
+async def test_every_frame_of_a_client_finds_its_place() -> None:
+    bench = Bench()
+    echo(bench)
+    peer = bench.connect()
+    peer.join("echo")
+    for frame in ("Item", "End", "Cancel", "Reply"):
+        peer.say(frame, ref=77, **({"data": 1} if frame == "Item" else {}))
+    peer.say("Past", ref=5, alias="echo", since={}, limit=3)
+    peer.say("Auth", ref=6)
+    peer.say("Beat", echo="x")
+    peer.say("Beat", is_answer=True)
+    heard = [(one["t"], one.get("ref"), one.get("echo")) for one in peer.news()]
+    assert heard == [
+        ("Joined", "j", None),
+        ("Reply", 5, None),
+        ("Refusal", 6, None),
+        ("Beat", None, "x"),
+    ]
+    assert not peer.session.has_ended
+
+
+async def test_a_frame_that_only_servers_send_breaks_the_rules() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    peer.say("Welcome", session="s", token=None, beat=1.0)
+    assert peer.transport.closed == (4400, "a client does not send Welcome")
+
+
+async def test_what_breaks_the_rules_closes_with_its_code() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    peer.say_all({"t": "due"})
+    peer.say("break", code=1007)
+    assert peer.transport.closed == (1007, "told to break")
+    assert [one["t"] for one in peer.heard] == ["Welcome", "due", "Bye"]
+    assert idle(bench)
+
+
+async def test_a_machine_that_is_done_says_no_goodbye() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    machine(peer).broken = ProtocolError("done", code=1002)
+    peer.say("break", code=1002)
+    assert peer.transport.closed == (1002, "told to break")
+    assert [one["t"] for one in peer.heard] == ["Welcome"]
+
+
+async def test_a_machine_that_cannot_send_closes_with_its_code() -> None:
+    bench = Bench()
+    channel = echo(bench)
+    left: list[object] = []
+
+    @channel.leave
+    async def leave(why: Left) -> None:
+        left.append(why.code)
+
+    peer = bench.connect()
+    peer.join("echo")
+    machine(peer).broken = ProtocolError("cannot say this", code=4400)
+    peer.call("echo", "say", "hi")
+    assert peer.transport.closed == (4400, "cannot say this")
+    assert left == [4400]
+    assert idle(bench)
+
+
+async def test_what_comes_after_the_end_is_not_heard() -> None:
+    bench = Bench()
+    channel = echo(bench)
+    joins: list[str] = []
+
+    @channel.join
+    async def join(member: Member) -> None:
+        joins.append(member.id)
+
+    peer = bench.connect()
+    peer.say_all({"t": "Bye", "code": 0}, {"t": "Join", "address": "echo"})
+    peer.join("echo")
+    assert peer.transport.closed == (1000, "")
+    assert joins == []
+    assert idle(bench)
+
+
+async def test_a_client_says_goodbye_with_its_own_code() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    peer.say("Bye", code=4000, text="enough")
+    assert peer.transport.closed == (4000, "enough")
+
+
+async def test_joins_are_taken_from_a_bucket_that_fills_again() -> None:
+    bench = Bench(limits=Limits(joins=2, beat=0.0))
+    echo(bench)
+    peer = bench.connect()
+    for alias in "abc":
+        peer.join("echo", alias=alias)
+    assert [one["t"] for one in peer.news()] == ["Joined", "Joined", "Refusal"]
+    bench.clock.move(0.5)
+    peer.join("echo", alias="d")
+    peer.join("echo", alias="e")
+    assert [one["t"] for one in peer.news()] == ["Joined", "Refusal"]
+    bench.clock.move(100.0)
+    for alias in "fgh":
+        peer.join("echo", alias=alias)
+    assert [one["t"] for one in peer.news()] == ["Joined", "Joined", "Refusal"]
+
+
+# --- authentication by frame ----------------------------------------------------------------------
+
+
+class Judge:
+    """Judges credentials when a test says so; `credentials`: what it was shown."""
+
+    def __init__(self) -> None:
+        self.credentials: list[object] = []
+        self.verdict: asyncio.Future[User | None] | None = None
+
+    async def __call__(self, hello: Hello) -> User | None:
+        self.credentials.append(hello.credentials)
+        self.verdict = asyncio.get_running_loop().create_future()
+        return await self.verdict
+
+    async def say(self, user: User | Exception | None) -> None:
+        assert self.verdict is not None
+        if isinstance(user, Exception):
+            self.verdict.set_exception(user)
+        else:
+            self.verdict.set_result(user)
+        await turns(3)
+
+
+async def test_before_its_credentials_are_judged_a_client_is_nobody() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    peer = bench.connect(TestWire(auth=FRAME))
+    bench.flush()
+    assert peer.heard == []
+    assert bench.node.users == {}
+    peer.say("Auth", credentials={"token": "t"})
+    assert judge.credentials == [{"token": "t"}]
+    assert peer.transport.is_paused
+    await judge.say(User("ana"))
+    assert not peer.transport.is_paused
+    bench.flush()
+    assert [one["t"] for one in peer.heard] == ["Welcome"]
+    assert bench.node.users == {"ana": {peer.session}}
+    peer.cut()
+    assert idle(bench)
+
+
+async def test_what_came_behind_the_credentials_is_handled_after() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    users: list[str] = []
+    channel = echo(bench)
+
+    @channel.join
+    async def join(member: Member) -> None:
+        users.append(member.user.id)
+
+    peer = bench.connect(TestWire(auth=FRAME))
+    peer.say_all({"t": "Auth"}, {"t": "Join", "address": "echo", "ref": 1})  # one message
+    peer.call("echo", "say", "hi", ref=2)
+    peer.say("Auth", ref=3)
+    bench.flush()
+    assert not users
+    assert not peer.heard
+    await judge.say(User("ana"))
+    bench.flush()
+    heard = [(one["t"], one.get("ref")) for one in peer.heard]
+    assert heard == [("Welcome", None), ("Joined", 1), ("Reply", 2), ("Refusal", 3)]
+    assert users == ["ana"]
+
+
+async def test_frames_of_one_message_behind_the_credentials_keep_their_order() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    echo(bench)
+    peer = bench.connect(TestWire(auth=FRAME))
+    say = {"t": "Event", "alias": "echo", "event": "say", "args": ["hi"], "want": "REPLY", "ref": 2}
+    peer.say_all({"t": "Auth"}, {"t": "Join", "address": "echo", "ref": 1}, say)
+    peer.say("Beat", echo="x")
+    await judge.say(User("ana"))
+    assert [one["t"] for one in peer.news()] == ["Joined", "Reply", "Beat"]
+
+
+async def test_what_is_wrong_behind_the_credentials_is_found_after() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    wrong: dict[str, Any] = {"t": "Welcome", "session": "s", "token": None, "beat": 1.0}
+    for frames in ([wrong, {"t": "Beat"}], [{"t": "Bye", "code": 4400}, wrong]):
+        peer = bench.connect(TestWire(auth=FRAME))
+        peer.say_all({"t": "Auth"}, *frames)
+        assert peer.transport.closed is None
+        await judge.say(User("ana"))
+        assert peer.transport.closed is not None
+        assert peer.transport.closed[0] == 4400
+    assert idle(bench)
+
+
+async def test_an_implicit_join_that_is_refused_after_authentication_ends_the_rest() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    peer = bench.connect(TestWire(auth=FRAME, home="nowhere", is_single=True))
+    peer.say("Auth")
+    peer.say_all({"t": "Beat"}, {"t": "Beat"})
+    await judge.say(User("ana"))
+    assert peer.transport.closed is not None
+    assert peer.transport.closed[0] == 4403
+    assert [one["t"] for one in peer.heard] == ["Welcome", "Refusal", "Bye"]
+
+
+async def test_credentials_judged_at_once_let_the_rest_of_their_message_through() -> None:
+    bench = Bench()
+    echo(bench)
+    peer = bench.connect(TestWire(auth=FRAME))
+    peer.say_all({"t": "Auth"}, {"t": "Join", "address": "echo"})
+    bench.flush()
+    assert [one["t"] for one in peer.heard] == ["Welcome", "Joined"]
+    assert peer.session.user.is_anonymous
+
+
+async def test_an_implicit_join_waits_for_the_credentials() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    users: list[str] = []
+    channel = echo(bench)
+
+    @channel.join
+    async def join(member: Member) -> None:
+        users.append(member.user.id)
+
+    peer = bench.connect(TestWire(auth=FRAME, home="echo"))
+    assert users == []
+    peer.say("Auth")
+    await judge.say(User("ana"))
+    assert users == ["ana"]
+
+
+async def test_who_speaks_before_saying_who_it_is_is_closed() -> None:
+    bench = Bench()
+    channel = echo(bench)
+    joins: list[str] = []
+
+    @channel.join
+    async def join(member: Member) -> None:
+        joins.append(member.id)
+
+    for frame in ({"t": "Join", "address": "echo"}, {"t": "Event", "alias": "a", "event": "e"}):
+        peer = bench.connect(TestWire(auth=FRAME))
+        peer.say("Beat")
+        peer.say_all(frame)
+        assert peer.transport.closed == (4401, "say who you are first")
+    assert joins == []
+    assert idle(bench)
+
+
+async def test_a_client_may_leave_before_saying_who_it_is() -> None:
+    bench = Bench()
+    peer = bench.connect(TestWire(auth=FRAME))
+    peer.say_all({"t": "Bye", "code": 1000}, {"t": "Auth"})
+    assert peer.transport.closed == (1000, "")
+    assert idle(bench)
+
+
+@pytest.mark.parametrize("is_judging", [False, True])
+async def test_before_authentication_the_limit_is_tiny(is_judging: bool) -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge, limits=Limits(early_bytes=100))
+    peer = bench.connect(TestWire(auth=FRAME))
+    if is_judging:
+        peer.say("Auth")
+        peer.say("Beat", echo="x" * 40)
+        assert peer.transport.closed is None
+        peer.say("Beat", echo="x" * 40)
+    else:
+        peer.say("Auth", credentials="x" * 100)
+    assert peer.transport.closed == (1009, "over 100 bytes before authentication")
+    if is_judging:
+        await judge.say(User("ana"))  # too late: nothing happens
+    assert idle(bench)
+    await bench.node.dispatcher.stepper.stop()
+
+
+async def test_the_limit_is_the_usual_one_once_the_client_is_known() -> None:
+    bench = Bench(limits=Limits(early_bytes=100))
+    echo(bench)
+    peer = bench.connect(TestWire(auth=FRAME))
+    peer.say("Auth")
+    peer.join("echo")
+    peer.call("echo", "say", "x" * 200)
+    assert peer.news()[-1]["data"] == "x" * 200
+
+
+async def test_who_does_not_say_who_it_is_is_closed_in_time() -> None:
+    bench = Bench()
+    peer = bench.connect(TestWire(auth=FRAME))
+    bench.clock.move(9.9)
+    assert peer.transport.closed is None
+    bench.clock.move(0.1)
+    assert peer.transport.closed == (4401, "not authenticated in time")
+    assert idle(bench)
+
+
+async def test_a_verdict_that_comes_too_late_changes_nothing() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    peer = bench.connect(TestWire(auth=FRAME))
+    peer.say("Auth")
+    bench.clock.move(10.0)
+    assert peer.transport.closed == (4401, "not authenticated in time")
+    await judge.say(User("ana"))
+    assert idle(bench)
+    assert not peer.session.is_admitted
+
+
+async def test_a_client_known_in_time_is_not_closed_later() -> None:
+    bench = Bench(limits=Limits(beat=0.0))
+    peer = bench.connect(TestWire(auth=FRAME))
+    peer.say("Auth")
+    bench.clock.move(100.0)
+    assert peer.transport.closed is None
+
+
+async def test_refused_credentials_are_told_and_final() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    peer = bench.connect(TestWire(auth=FRAME))
+    peer.say("Auth", ref=1)
+    peer.join("echo")
+    await judge.say(Refused("bad_token", "no"))
+    assert [one["t"] for one in peer.heard] == ["Refusal", "Bye"]
+    assert peer.heard[0]["code"] == "bad_token"
+    assert peer.transport.closed == (4401, "no")
+    assert idle(bench)
+
+
+async def test_a_client_cut_while_it_is_judged_is_gone_even_if_it_could_resume() -> None:
+    judge = Judge()
+    bench = Bench(authenticate=judge)
+    peer = bench.connect(TestWire(FULL | Cap.RESUME, auth=FRAME))
+    peer.say("Auth")
+    peer.cut()
+    await judge.say(User("ana"))
+    assert idle(bench)
+
+
+async def test_a_machine_whose_beat_begins_with_authentication_is_watched_from_then_on() -> None:
+    bench = Bench()
+    peer = bench.connect(TestWire(auth=FRAME), transport=TestTransport())
+    pulse = machine(peer).pulse
+    # As a wire whose pulse starts with its handshake: no deadline was there at opening.
+    peer.session._cancel_beat()
+    pulse.heard(bench.clock.now())
+    peer.say("Auth")
+    bench.clock.move(25.0)
+    assert peer.transport.beats == 1
+
+
+# --- beats ----------------------------------------------------------------------------------------
+
+
+async def test_a_silent_peer_is_probed_then_gone() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    bench.clock.move(24.9)
+    assert peer.transport.beats == 0
+    bench.clock.move(0.1)
+    assert peer.transport.beats == 1
+    bench.clock.move(9.9)
+    assert peer.transport.closed is None
+    bench.clock.move(0.1)
+    assert peer.transport.closed == (4410, "nothing heard in time")
+    assert peer.transport.is_aborted
+    assert peer.session.has_ended
+    assert idle(bench)
+
+
+async def test_a_peer_that_is_heard_lives() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    for _ in range(20):
+        bench.clock.move(25.0)
+        peer.session.heard(bench.clock.now())
+    assert peer.transport.closed is None
+    peer.say("Beat", is_answer=True)
+    bench.clock.move(24.0)
+    assert len(bench.clock.deadlines) == 1
+
+
+async def test_a_silent_peer_that_can_resume_is_kept_for_its_window() -> None:
+    bench = Bench(limits=Limits(resume=60.0))
+    peer = bench.connect(RESUME)
+    bench.clock.move(35.0)
+    assert peer.transport.closed == (4410, "nothing heard in time")
+    assert not peer.session.has_ended
+    assert len(bench.clock.deadlines) == 1
+    bench.clock.move(59.9)
+    assert not peer.session.has_ended
+    bench.clock.move(0.1)
+    assert peer.session.has_ended
+    assert idle(bench)
+
+
+async def test_without_a_probe_of_its_carrier_the_wire_s_own_beat_is_said() -> None:
+    bench = Bench()
+    peer = bench.connect(transport=TestTransport(beats=False))
+    bench.clock.move(25.0)
+    assert peer.news() == [{"t": "Beat"}]
+
+
+async def test_a_machine_that_breaks_in_its_tick_closes() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    machine(peer).broken = ProtocolError("late", code=4400)
+    bench.clock.move(25.0)
+    assert peer.transport.closed == (4400, "late")
+    assert idle(bench)
+
+
+async def test_what_a_tick_says_beside_beats_is_left_to_the_machine() -> None:
+    bench = Bench()
+    peer = bench.connect()
+
+    def tick(now: float) -> list[Frame]:
+        machine(peer).heard(now)
+        return [Event("a", "e", Auth(None, None).credentials), Beat()]  # type: ignore[arg-type]
+
+    machine(peer).tick = tick  # type: ignore[method-assign]
+    bench.clock.move(25.0)
+    assert peer.transport.beats == 1
+    assert peer.news() == []
+
+
+async def test_a_machine_without_a_beat_is_never_asked() -> None:
+    bench = Bench(limits=Limits(beat=0.0))
+    peer = bench.connect()
+    assert len(bench.clock.deadlines) == 0
+    bench.clock.move(1000.0)
+    assert not peer.session.has_ended
+
+
+async def test_a_beat_switched_off_since_its_deadline_was_set_is_not_asked_again() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    machine(peer).pulse.beat = 0.0
+    bench.clock.move(1000.0)
+    assert not peer.session.has_ended
+    assert len(bench.clock.deadlines) == 0
+
+
+# --- what goes out --------------------------------------------------------------------------------
+
+
+async def test_what_is_said_in_one_turn_is_one_write() -> None:
+    bench = Bench()
+    echo(bench)
+    peer = bench.connect()
+    peer.join("echo")
+    await turns(1)
+    written = len(peer.transport.writes)
+    for n in range(16):
+        peer.call("echo", "say", f"{n}", ref=n)
+    assert len(peer.transport.writes) == written
+    await turns(1)
+    assert len(peer.transport.writes) == written + 1
+    assert [one["data"] for one in peer.heard[-16:]] == [f"{n}" for n in range(16)]
+
+
+async def test_one_turn_hands_over_64_kib_and_the_next_ones_the_rest() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    bench.flush()
+    peer.transport.writes.clear()
+    payloads = [Payload(json.dumps({"t": "x", "n": n}).encode().ljust(20_000)) for n in range(10)]
+    for payload in payloads:
+        peer.session.put(payload)
+    bench.node.flush()
+    assert [len(write) for write in peer.transport.writes] == [3]
+    bench.node.flush()
+    assert [len(write) for write in peer.transport.writes] == [3, 3]
+    bench.flush()
+    sizes = [sum(entry.size for entry in write) for write in peer.transport.writes]
+    assert all(size <= FLUSH_BYTES for size in sizes)
+    assert [one["n"] for one in peer.news()] == list(range(10))
+
+
+async def test_a_session_marked_twice_is_written_once_in_a_turn() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    bench.flush()
+    peer.transport.writes.clear()
+    for _ in range(10):
+        peer.session.put(Payload(b"{}".ljust(20_000)))
+    peer.session.writable()
+    bench.node.flush()
+    assert [len(write) for write in peer.transport.writes] == [3]
+
+
+async def test_nothing_more_is_handed_over_until_the_transport_has_taken_it() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    peer.transport.is_stuck = True
+    bench.flush()
+    written = len(peer.transport.writes)
+    for n in range(3):
+        peer.session.put(Payload(b'{"t":"x","n":%d}' % n))
+        bench.flush()
+    assert len(peer.transport.writes) == written
+    peer.unstick()
+    assert [one["n"] for one in peer.news()] == [0, 1, 2]
+    assert len(peer.transport.writes) == written + 1
+    peer.session.writable()
+    assert bench.node.dirty == []
+
+
+async def test_an_empty_message_goes_out_like_any_other() -> None:
+    bench = Bench()
+    peer = bench.connect(framing=UNFRAMED)
+    bench.flush()
+    peer.session.put(Payload(b""))
+    bench.flush()
+    peer.session.put(Payload(b"after"))
+    bench.flush()
+    assert [payload.data for payload in peer.transport.payloads[1:]] == [b"", b"after"]
+
+
+async def test_entries_are_framed_for_the_transport() -> None:
+    bench = Bench()
+    peer = bench.connect(framing=BOXED)
+    bench.flush()
+    [[welcome]] = peer.transport.writes
+    assert welcome.data == b"#" + welcome.payload.data
+
+
+async def test_a_framed_entry_is_put_as_it_is_and_the_caller_marks() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    bench.flush()
+    framed = Payload(b"{}").framed(UNFRAMED)
+    assert peer.session.put(framed)
+    assert bench.node.dirty == []
+    assert not peer.session.put(framed)
+
+
+async def test_a_slow_client_is_closed_once_too_much_waits() -> None:
+    bench = Bench(limits=Limits(outbox=1000))
+    peer = bench.connect()
+    peer.transport.is_stuck = True
+    await turns(2)
+    for _ in range(10):
+        peer.session.put(Payload(b"x" * 100))
+    await turns(2)
+    assert peer.transport.closed is None
+    peer.session.put(Payload(b"x"))
+    await turns(2)
+    assert peer.transport.closed == (4408, "too slow")
+    assert peer.session.outbox.waiting == 0
+    assert idle(bench)
+
+
+async def test_a_session_that_is_away_is_ended_once_too_much_waits() -> None:
+    bench = Bench(limits=Limits(outbox=1000))
+    peer = bench.connect(RESUME)
+    await turns(1)
+    peer.cut()
+    for _ in range(10):
+        peer.session.put(Payload(b"x" * 100))
+    await turns(1)
+    assert not peer.session.has_ended
+    peer.session.put(Payload(b"x"))
+    await turns(1)
+    assert peer.session.has_ended
+    assert idle(bench)
+
+
+async def test_a_volatile_entry_is_dropped_while_the_client_is_slow() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    peer.transport.is_stuck = True
+    bench.flush()
+    peer.session.put(Payload(b'{"t":"x"}', volatile=True))
+    peer.session.put(Payload(b'{"t":"y"}'))
+    peer.unstick()
+    peer.session.put(Payload(b'{"t":"z"}', volatile=True))
+    assert [one["t"] for one in peer.news()] == ["y", "z"]
+
+
+async def test_a_gap_is_told_once_per_room_with_the_next_flush_and_overflows_nothing() -> None:
+    bench = Bench(limits=Limits(outbox=2000))
+    bench.channel("news", policy=Policy.DROP_OLDEST)
+    bench.channel("other")
+    peer, other = bench.connect(), bench.connect()
+    for one in (peer, other):
+        one.join("news")
+        one.join("other")
+    peer.transport.is_stuck = True
+    other.news()
+    await turns(2)
+    await bench.node.start()
+    room = bench.node.room("news")
+    for n in range(40):
+        await room.publish("n", n, "x" * 50)
+        await turns(1)
+    waiting = peer.session.outbox.waiting
+    assert 1900 < waiting <= 2000
+    peer.unstick()
+    news = peer.news()
+    gaps = [one for one in news if one["t"] == "Gap"]
+    told = [one["args"][0] for one in news if one["t"] == "Event"]
+    assert told == list(range(40 - len(told), 40))
+    assert gaps == [{"t": "Gap", "alias": "news", "lost": 40 - len(told)}]
+    assert not peer.session.has_ended
+    assert [one["args"][0] for one in other.news()] == list(range(40))
+    await room.publish("n", 41)
+    assert [one["t"] for one in peer.news()] == ["Event"]
+    await bench.node.stop()
+
+
+async def test_a_gap_that_cannot_be_said_closes_the_session_and_breaks_nothing() -> None:
+    bench = Bench(limits=Limits(outbox=1000))
+    bench.channel("news", policy=Policy.DROP_OLDEST)
+    await bench.node.start()
+    peer = bench.connect()
+    for alias in ("a", "b"):
+        peer.join("news", alias=alias)
+    peer.transport.is_stuck = True
+    await turns(2)
+    for n in range(40):
+        await bench.node.room("news").publish("n", n, "x" * 50)
+    machine(peer).broken = ProtocolError("no gaps here", code=4400)
+    peer.unstick()
+    bench.flush()
+    assert peer.transport.closed == (4400, "no gaps here")
+    await bench.node.stop()
+
+
+# --- senders that wait ----------------------------------------------------------------------------
+
+
+async def test_a_sender_waits_while_the_outbox_is_over_its_mark() -> None:
+    bench = Bench(limits=Limits(outbox=1000))
+    bench.channel("echo")
+    peer = bench.connect()
+    peer.join("echo")
+    peer.transport.is_stuck = True
+    await turns(2)
+    member = peer.session.members["echo"]
+    sends = [asyncio.create_task(member.send("e", "x" * 400)) for _ in range(2)]
+    await turns(2)
+    assert [send.done() for send in sends] == [True, False]
+    assert peer.session.is_over_mark
+    peer.unstick()
+    bench.flush()
+    await asyncio.gather(*sends)
+    assert peer.session.waiters is None
+
+
+@pytest.mark.parametrize("end", ["cut", "close"])
+async def test_senders_that_wait_are_let_go_when_the_session_ends(end: str) -> None:
+    bench = Bench(limits=Limits(outbox=1000))
+    bench.channel("echo")
+    peer = bench.connect()
+    peer.join("echo")
+    peer.transport.is_stuck = True
+    await turns(2)
+    member = peer.session.members["echo"]
+    send = asyncio.create_task(member.send("e", "x" * 600))
+    late = asyncio.create_task(bench.node.drained(peer.session))
+    given_up = asyncio.create_task(bench.node.drained(peer.session))
+    await turns(2)
+    given_up.cancel()
+    await turns(1)
+    if end == "cut":
+        peer.cut()
+    else:
+        peer.session.close(4000, "enough")
+    await asyncio.gather(send, late)
+    await bench.node.drained(peer.session)  # it has ended: nothing to wait for
+
+
+async def test_a_client_that_does_not_read_is_not_read_until_it_does() -> None:
+    bench = Bench(limits=Limits(outbox=10_000))
+    echo(bench)
+    peer = bench.connect()
+    peer.join("echo")
+    peer.transport.is_stuck = True
+    await turns(2)
+    sent = 0
+    while not peer.transport.is_paused:
+        peer.call("echo", "say", "x" * 200, ref=sent)
+        sent += 1
+    assert 5_000 < peer.session.outbox.waiting < 6_000
+    peer.call("echo", "say", "y", ref=sent)  # what was read already is still handled
+    peer.unstick()
+    news = [one for one in peer.news() if one["t"] == "Reply"]
+    assert [one["ref"] for one in news] == list(range(sent + 1))
+    assert not peer.transport.is_paused
+
+
+async def test_while_a_client_is_not_read_the_progress_of_its_reading_keeps_it_alive() -> None:
+    bench = Bench(limits=Limits(outbox=400_000, message=1 << 20))
+    echo(bench)
+    peer = bench.connect()
+    peer.join("echo")
+    peer.transport.is_stuck = True
+    await turns(2)
+    while not peer.transport.is_paused:
+        peer.call("echo", "say", "x" * 50_000)
+    for _ in range(3):
+        bench.clock.move(30.0)
+        peer.transport.buffered = 0
+        peer.session.writable()
+        bench.node.flush()
+        assert peer.transport.closed is None
+    bench.clock.move(40.0)
+    assert peer.transport.closed == (4410, "nothing heard in time")
+    assert idle(bench)
+
+
+async def test_a_burst_of_requests_with_too_long_answers_ends_with_the_first_too_many() -> None:
+    bench = Bench(limits=Limits(outbox=1000))
+    handled: list[int] = []
+    channel = bench.channel("echo")
+
+    @channel.on("big")
+    async def big() -> str:
+        handled.append(1)
+        return "x" * 300
+
+    peer = bench.connect()
+    peer.join("echo")
+    bench.flush()
+    for n in range(100):
+        peer.call("echo", "big", ref=n)
+    assert peer.transport.closed == (4408, "too slow")
+    assert len(handled) == 3
+
+
+# --- lanes ----------------------------------------------------------------------------------------
+
+
+async def test_a_machine_that_changes_its_codec_moves_its_members_to_other_lanes() -> None:
+    bench = Bench()
+    bench.channel("news")
+    await bench.node.start()
+    peer, other = bench.connect(), bench.connect()
+    for one in (peer, other):
+        one.join("news", alias="n")
+    room = bench.node.rooms["news"]
+    assert set(room.lanes) == {("test", "n")}
+    bench.wire.other("loud", Cap.NONE)
+    peer.say("codec", name="loud")
+    assert set(room.lanes) == {("test", "n"), ("loud", "n")}
+    assert not peer.session.can_reply
+    assert not peer.session.can_stream
+    await room.publish("e", 1)
+    assert [one.get("codec") for one in peer.news() + other.news() if one["t"] == "Event"] == [
+        "loud",
+        None,
+    ]
+    peer.cut()
+    other.cut()
+    await bench.node.stop()
+    assert bench.node.rooms == {}
+
+
+async def test_transports_with_equal_framings_share_a_division() -> None:
+    bench = Bench()
+    bench.channel("news")
+    await bench.node.start()
+    a, b = bench.connect(framing=Boxed("x")), bench.connect(framing=Boxed("x"))
+    away = bench.connect(RESUME, framing=Boxed("x"))
+    for one in (a, b, away):
+        one.join("news", alias="n")
+    away.cut()
+    [lane] = bench.node.rooms["news"].lanes.values()
+    assert [len(division.members) for division in lane.divisions.values()] == [2, 1]
+    assert list(lane.divisions) == [("x", 0), ("none", 0)]
+    await bench.node.stop()
+
+
+# --- taps -----------------------------------------------------------------------------------------
+
+
+async def test_a_tap_sees_messages_and_frames_of_both_ways_in_order() -> None:
+    bench = Bench()
+    echo(bench)
+    peer = bench.connect()
+    bench.flush()
+    tapped: list[Tapped] = []
+    peer.session.tap = tapped.append
+    peer.join("echo")
+    bench.flush()
+    peer.call("echo", "say", "hi")
+    bench.flush()
+    peer.session.put(Payload(b"1", rest=(Payload(b"2", is_text=False),)))
+    bench.flush()
+    peer.say("break", code=4400)
+    told = [(one.side, type(one.message), [type(f).__name__ for f in one.frames]) for one in tapped]
+    assert told == [
+        (Side.IN, str, ["Join"]),
+        (Side.OUT, str, []),
+        (Side.IN, str, ["Event"]),
+        (Side.OUT, str, []),
+        (Side.OUT, str, []),
+        (Side.OUT, bytes, []),
+        (Side.IN, str, []),  # what broke the rules is seen as well
+        (Side.OUT, str, []),
+    ]
+    assert '"Joined"' in str(tapped[1].message)
+    assert '"Bye"' in str(tapped[-1].message)
+
+
+async def test_a_message_that_breaks_the_rules_needs_no_tap() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    peer.session.receive("{", 0.0)
+    assert peer.transport.closed == (1007, "not JSON")
+
+
+# --- ends -----------------------------------------------------------------------------------------
+
+
+async def test_without_resume_a_detached_session_has_ended() -> None:
+    bench = Bench()
+    channel = echo(bench)
+    left: list[Left] = []
+
+    @channel.leave
+    async def leave(why: Left) -> None:
+        left.append(why)
+
+    peer = bench.connect()
+    peer.join("echo")
+    peer.cut(1006, "gone")
+    assert [(why.code, why.text, why.clean) for why in left] == [(1006, "gone", False)]
+    peer.cut()
+    assert len(left) == 1
+    await turns(2)
+    assert idle(bench)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1005])
+async def test_a_clean_goodbye_is_not_waited_for(code: int) -> None:
+    bench = Bench()
+    peer = bench.connect(RESUME)
+    peer.cut(code, is_clean=True)
+    assert idle(bench)
+
+
+@pytest.mark.parametrize(("code", "is_clean"), [(1006, False), (1001, False), (4000, True)])
+async def test_any_other_end_of_a_transport_is_waited_for(code: int, is_clean: bool) -> None:
+    bench = Bench()
+    peer = bench.connect(RESUME)
+    peer.cut(code, is_clean=is_clean)
+    assert not peer.session.has_ended
+    bench.clock.move(120.0)
+    assert idle(bench)
+
+
+async def test_what_was_said_before_a_close_is_written_before_the_goodbye() -> None:
+    bench = Bench()
+    channel = bench.channel("echo")
+
+    @channel.on("go")
+    async def go(member: Member) -> None:
+        await member.send("last", "words")
+        await member.close(4000, "enough")
+        await member.send("never", "heard")
+
+    peer = bench.connect()
+    peer.join("echo")
+    peer.push("echo", "go")
+    assert [one["t"] for one in peer.heard] == ["Welcome", "Joined", "Event", "Bye"]
+    assert peer.heard[-1] == {"t": "Bye", "code": 4000, "text": "enough", "retry": None}
+    assert peer.transport.closed == (4000, "enough")
+    await turns(2)
+    assert idle(bench)
+
+
+async def test_a_handler_may_close_its_own_session_from_any_place() -> None:
+    bench = Bench()
+    channel = bench.channel("{room}")
+
+    @channel.join
+    async def join(member: Member, room: str) -> None:
+        if room == "join":
+            await member.close()
+
+    @channel.leave
+    async def leave(member: Member) -> None:
+        await member.close()
+        await member.room.publish("left", member.id)
+        await member.send("never", "heard")
+
+    @channel.on("now")
+    async def now(member: Member) -> None:
+        await member.close()
+
+    @channel.on("later")
+    async def later(member: Member) -> None:
+        await asyncio.sleep(0)
+        await member.close()
+
+    await bench.node.start()
+    watcher = bench.connect()
+    watcher.join("event")
+    for room, event in (("join", ""), ("event", "now"), ("event", "later"), ("event", "leave")):
+        peer = bench.connect()
+        peer.join(room)
+        if event == "leave":
+            peer.say("Leave", alias=room)
+        elif event:
+            peer.push(room, event)
+            peer.push(room, event)
+        await turns(5)
+        assert peer.transport.closed is not None, event
+        assert peer.session.members == {}
+        assert peer.session.has_ended
+    assert [one["event"] for one in watcher.news() if one["t"] == "Event"] == ["left"] * 3
+    watcher.cut()
+    await bench.node.stop()
+    assert idle(bench)
+    assert bench.node.rooms == {}
+
+
+async def test_joins_and_leaves_may_publish_to_the_room_they_change() -> None:
+    bench = Bench()
+    channel = bench.channel("chat")
+
+    @channel.join
+    async def join(member: Member) -> None:
+        await member.room.publish("joined", member.user.id)
+
+    @channel.leave
+    async def leave(member: Member) -> None:
+        await member.room.publish("left", member.user.id)
+
+    await bench.node.start()
+    ana, bo = bench.connect(user="ana"), bench.connect(user="bo")
+    ana.join("chat")
+    bo.join("chat")
+    bo.cut()
+    assert ana.events() == [("joined", ["bo"]), ("left", ["bo"])]
+    assert bo.events() == []
+    ana.cut()
+    await bench.node.stop()
+
+
+async def test_nothing_is_written_after_the_goodbye() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    session = peer.session
+    session.close(4000, "enough", retry=2.0)
+    assert peer.heard[-1]["retry"] == 2.0
+    session.close(4001, "again")
+    session.end(4002, "again", is_clean=True)
+    session.abort(4003, "again")
+    written = len(peer.transport.payloads)
+    session.put(Payload(b"late"))
+    session.send(Gap("a", 1))
+    bench.flush()
+    assert len(peer.transport.payloads) == written
+    assert session.outbox.waiting == 0
+    peer.cut(4000, is_clean=True)
+    assert peer.transport.closed == (4000, "enough")
+
+
+async def test_a_wire_without_a_goodbye_just_closes() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    bench.flush()
+    machine(peer).send = lambda frame: ()  # type: ignore[method-assign]
+    peer.session.close(4000, "enough")
+    assert peer.transport.closed == (4000, "enough")
+    assert [one["t"] for one in peer.heard] == ["Welcome"]
+
+
+async def test_an_abort_hangs_up_without_a_word() -> None:
+    bench = Bench()
+    peer = bench.connect()
+    bench.flush()
+    peer.session.abort(1011, "broken")
+    assert peer.transport.is_aborted
+    assert peer.transport.closed is None
+    assert [one["t"] for one in peer.heard] == ["Welcome"]
+    away = bench.connect(RESUME)
+    away.cut()
+    away.session.abort(1011, "broken")
+    assert idle(bench)
+
+
+async def test_calls_that_wait_are_lost_with_their_client(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    async with running() as bench:
+        channel = bench.channel("desk")
+        failures: list[str] = []
+
+        @channel.on("ask")
+        async def ask(member: Member) -> None:
+            try:
+                await member.call("really", returns=bool)
+            except Exception as error:
+                failures.append(str(error))
+
+        peer = bench.connect()
+        peer.join("desk")
+        peer.push("desk", "ask")
+        assert bench.node.calls_of(peer.session) is peer.session.calls
+        peer.cut()
+        await turns(3)
+        assert failures == ["lost: the client is gone"]
+    assert not caplog.records
