@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anywire.body import NO_BODY, Args
 from anywire.core.channel import Channel, Left
@@ -256,6 +258,76 @@ async def test_the_leave_comes_after_parallel_handlers_too() -> None:
         assert gate.log == ["+a", "+b", "-a"]
         await gate.open("b")
         assert gate.log == ["+a", "+b", "-a", "-b", "left"]
+
+
+@pytest.mark.slow
+@settings(max_examples=150)
+@given(
+    st.lists(st.sampled_from(["one", "two", "many", "stream", "let go"]), max_size=50), st.data()
+)
+async def test_whatever_comes_starts_in_order_and_overlaps_only_as_it_may(
+    steps: list[str], data: st.DataObject
+) -> None:
+    async with running() as bench:
+        channel = bench.channel("desk")
+        running_now: dict[str, str] = {}
+        started: list[str] = []
+        gates: dict[str, asyncio.Event] = {}
+
+        async def run(kind: str, name: str) -> None:
+            """Handlers of these kinds may run beside it: all but the ordered, and two of `many`."""
+            assert "one" not in running_now.values()
+            assert "two" not in running_now.values()
+            assert list(running_now.values()).count("many") < 2 or kind != "many"
+            started.append(name)
+            running_now[name] = kind
+            await gates[name].wait()
+            del running_now[name]
+
+        @channel.on("one")
+        async def one(name: str) -> None:
+            await run("one", name)
+
+        @channel.on("two")
+        async def two(name: str) -> None:
+            await run("two", name)
+
+        @channel.on("many", parallel=2)
+        async def many(name: str) -> None:
+            await run("many", name)
+
+        @channel.on("stream")
+        async def stream(name: str) -> AsyncIterator[str]:
+            started.append(name)
+            yield name
+            await gates[name].wait()
+
+        @channel.leave
+        async def leave() -> None:
+            started.append("left")
+
+        peer = joined(bench)
+        names: list[str] = []
+        for step in steps:
+            if step == "let go":
+                held = sorted(running_now)
+                if held:
+                    gates[data.draw(st.sampled_from(held))].set()
+                    await turns(3)
+            else:
+                names.append(f"{step}{len(names)}")
+                gates[names[-1]] = asyncio.Event()
+                peer.push("desk", step, names[-1])
+            assert started == names[: len(started)]
+        peer.say("Leave", alias="desk")
+        for _ in names:
+            for name in list(running_now):
+                gates[name].set()
+            await turns(3)
+        assert started == [*names, "left"]
+        await turns()
+        assert not bench.node.dispatcher.stepper.tasks
+        assert not peer.session.streams
 
 
 # --- bounds ---------------------------------------------------------------------------------------

@@ -248,7 +248,6 @@ class Dispatcher:
                 return
             refused = refusal(error, "authenticate")
             session.send(Refusal(frame.ref, None, refused.code, refused.text, data_of(refused)))
-            session.flush()
             session.close(4401, refused.text or refused.code)
 
         try:

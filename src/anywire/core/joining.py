@@ -19,7 +19,7 @@ from anywire.frames import At, Frame, Join, Joined, Outcome, Position, Record, S
 if TYPE_CHECKING:
     from anywire.core.node import Node
 
-_LISTS = 1
+_LISTS = 8
 """How often a join asks who is here, while people come and go."""
 
 
@@ -97,6 +97,7 @@ async def _present(node: "Node", member: Member) -> Mapping[str, Sequence[bytes]
     again; in the end, twice is better than never.
     """
     name = member.room.name
+    present: Mapping[str, Sequence[bytes]] = {}
     for _ in range(_LISTS):
         parked = member.parked or []
         member.parked = [entry for entry in parked if not _is_change(entry, name)]

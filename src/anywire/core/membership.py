@@ -88,7 +88,6 @@ class Memberships:
         self._leaving[session.id, member.alias] = member
         self._node.dispatcher.advance(member)
         if tell and session.machine.is_single and not session.has_ended:
-            session.flush()
             session.close(4403, left.text or "the membership has ended")
 
     def end(self, session: "Session", left: Left) -> None:
@@ -175,7 +174,6 @@ class Memberships:
         )
         session.send(refusal_frame)
         if session.machine.is_single and not session.has_ended:
-            session.flush()
             session.close(4403, refused.text or refused.code)
 
     def _gone(self, member: Member) -> None:

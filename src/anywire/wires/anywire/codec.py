@@ -3,6 +3,7 @@
 `event` runs once per lane: the body's own encoding is spliced into the envelope, nothing is encoded
 again. All other messages are small maps. What a frame looks like is in docs/reference/protocol.md;
 this module knows no session.
+Length: both forms of each word stand side by side, so that none is changed alone.
 Budget: an event costs less than 2 µs beside the body's own encoding.
 """
 
