@@ -44,7 +44,10 @@ class Body:
     types.
     """
 
-    __slots__ = ("_blobs", "_forms", "_json", "_values", "names")
+    __slots__ = ("_blobs", "_forms", "_json", "_values", "lone", "names")
+
+    lone: Message | None
+    """The only argument, where it is text or bytes that was not encoded on the way here."""
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Body:
         names: tuple[str, ...] | None = None,
         values: tuple[object, ...] | None = None,
     ) -> None:
+        self.lone = None
         self._json = json
         self._values = values
         self._blobs = blobs
@@ -66,8 +70,10 @@ class Body:
         if len(values) == 1:
             value = values[0]
             if type(value) is bytes or (type(value) is str and _is_unicode(value)):
-                # Encoded when asked: a raw echo never is.
-                return cls(None, values=values, names=names)
+                body = cls(None, values=values, names=names)  # encoded when asked
+                if names is None:
+                    body.lone = value  # a raw echo never is
+                return body
         json, blobs = encode(values)
         return cls(json, blobs, names=names, values=values)
 
@@ -98,11 +104,8 @@ class Body:
     @property
     def bare(self) -> Message:
         """What a wire without names carries: a lone str or bytes as it is, else JSON text."""
-        values = self._values
-        if values is not None and len(values) == 1 and not self.is_named:
-            value = values[0]
-            if type(value) is str or type(value) is bytes:
-                return value
+        if self.lone is not None:
+            return self.lone
         one, blobs = self.one
         if blobs and one == b"null":
             return blobs[0][1]
@@ -138,6 +141,10 @@ class Body:
     @property
     def inline_one(self) -> bytes:
         """JSON of `one_value` with bytes as base64 text in place."""
+        if self.names is None and self._values is not None and len(self._values) == 1:
+            json = self.json
+            if not self._blobs:
+                return json[1:-1]
         return self.derived("inline_one", lambda body: inlined(*body.one))
 
     @property

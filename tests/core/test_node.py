@@ -269,10 +269,10 @@ async def test_what_is_marked_while_flushing_waits_for_the_next_turn() -> None:
     def answering(framed: Any) -> None:
         write(framed)
         if len(one.transport.writes) < 3:
-            two.session.put(Payload(b'{"t":"x"}'))
+            two.session.enqueue(Payload(b'{"t":"x"}'))
 
     one.transport.write = answering  # type: ignore[method-assign]
-    one.session.put(Payload(b'{"t":"x"}'))
+    one.session.enqueue(Payload(b'{"t":"x"}'))
     await asyncio.sleep(0)
     assert (len(one.transport.writes), len(two.transport.writes)) == (2, 1)
     await asyncio.sleep(0)

@@ -54,7 +54,7 @@ def joined(bench: Bench, wire: TestWire | None = None) -> Peer:
 
 
 def put(session: Session, n: int) -> None:
-    session.put(Payload(b'{"t":"x","n":%d}' % n))
+    session.enqueue(Payload(b'{"t":"x","n":%d}' % n))
 
 
 def numbers(peer: Peer) -> list[int]:

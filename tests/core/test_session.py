@@ -621,7 +621,7 @@ async def test_one_turn_hands_over_64_kib_and_the_next_ones_the_rest() -> None:
     peer.transport.writes.clear()
     payloads = [Payload(json.dumps({"t": "x", "n": n}).encode().ljust(20_000)) for n in range(10)]
     for payload in payloads:
-        peer.session.put(payload)
+        peer.session.enqueue(payload)
     bench.node.flush()
     assert [len(write) for write in peer.transport.writes] == [3]
     bench.node.flush()
@@ -638,7 +638,7 @@ async def test_a_session_marked_twice_is_written_once_in_a_turn() -> None:
     bench.flush()
     peer.transport.writes.clear()
     for _ in range(10):
-        peer.session.put(Payload(b"{}".ljust(20_000)))
+        peer.session.enqueue(Payload(b"{}".ljust(20_000)))
     peer.session.writable()
     bench.node.flush()
     assert [len(write) for write in peer.transport.writes] == [3]
@@ -651,7 +651,7 @@ async def test_nothing_more_is_handed_over_until_the_transport_has_taken_it() ->
     bench.flush()
     written = len(peer.transport.writes)
     for n in range(3):
-        peer.session.put(Payload(b'{"t":"x","n":%d}' % n))
+        peer.session.enqueue(Payload(b'{"t":"x","n":%d}' % n))
         bench.flush()
     assert len(peer.transport.writes) == written
     peer.unstick()
@@ -665,9 +665,9 @@ async def test_an_empty_message_goes_out_like_any_other() -> None:
     bench = Bench()
     peer = bench.connect(framing=UNFRAMED)
     bench.flush()
-    peer.session.put(Payload(b""))
+    peer.session.enqueue(Payload(b""))
     bench.flush()
-    peer.session.put(Payload(b"after"))
+    peer.session.enqueue(Payload(b"after"))
     bench.flush()
     assert [payload.data for payload in peer.transport.payloads[1:]] == [b"", b"after"]
 
@@ -696,10 +696,10 @@ async def test_a_slow_client_is_closed_once_too_much_waits() -> None:
     peer.transport.is_stuck = True
     await turns(2)
     for _ in range(10):
-        peer.session.put(Payload(b"x" * 100))
+        peer.session.enqueue(Payload(b"x" * 100))
     await turns(2)
     assert peer.transport.closed is None
-    peer.session.put(Payload(b"x"))
+    peer.session.enqueue(Payload(b"x"))
     await turns(2)
     assert peer.transport.closed == (4408, "too slow")
     assert peer.session.outbox.waiting == 0
@@ -712,10 +712,10 @@ async def test_a_session_that_is_away_is_ended_once_too_much_waits() -> None:
     await turns(1)
     peer.cut()
     for _ in range(10):
-        peer.session.put(Payload(b"x" * 100))
+        peer.session.enqueue(Payload(b"x" * 100))
     await turns(1)
     assert not peer.session.has_ended
-    peer.session.put(Payload(b"x"))
+    peer.session.enqueue(Payload(b"x"))
     await turns(1)
     assert peer.session.has_ended
     assert idle(bench)
@@ -726,10 +726,10 @@ async def test_a_volatile_entry_is_dropped_while_the_client_is_slow() -> None:
     peer = bench.connect()
     peer.transport.is_stuck = True
     bench.flush()
-    peer.session.put(Payload(b'{"t":"x"}', volatile=True))
-    peer.session.put(Payload(b'{"t":"y"}'))
+    peer.session.enqueue(Payload(b'{"t":"x"}', volatile=True))
+    peer.session.enqueue(Payload(b'{"t":"y"}'))
     peer.unstick()
-    peer.session.put(Payload(b'{"t":"z"}', volatile=True))
+    peer.session.enqueue(Payload(b'{"t":"z"}', volatile=True))
     assert [one["t"] for one in peer.news()] == ["y", "z"]
 
 
@@ -941,7 +941,7 @@ async def test_a_tap_sees_messages_and_frames_of_both_ways_in_order() -> None:
     bench.flush()
     peer.call("echo", "say", "hi")
     bench.flush()
-    peer.session.put(Payload(b"1", rest=(Payload(b"2", is_text=False),)))
+    peer.session.enqueue(Payload(b"1", rest=(Payload(b"2", is_text=False),)))
     bench.flush()
     peer.say("break", code=4400)
     told = [(one.side, type(one.message), [type(f).__name__ for f in one.frames]) for one in tapped]
@@ -1105,7 +1105,7 @@ async def test_nothing_is_written_after_the_goodbye() -> None:
     session.end(4002, "again", is_clean=True)
     session.abort(4003, "again")
     written = len(peer.transport.payloads)
-    session.put(Payload(b"late"))
+    session.enqueue(Payload(b"late"))
     session.send(Gap("a", 1))
     bench.flush()
     assert len(peer.transport.payloads) == written

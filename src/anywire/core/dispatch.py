@@ -13,7 +13,7 @@ from inspect import isawaitable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from anywire.body import Args, Body
+from anywire.body import NO_ARGS, Args, Body
 from anywire.core import streaming
 from anywire.core.channel import Left
 from anywire.core.member import Member
@@ -132,7 +132,8 @@ class Dispatcher:
             if handler.guards:
                 result: Any = self._guarded(turn)
             else:
-                result = binder.invoke(turn, args_of(frame))
+                args = frame.args
+                result = binder.invoke(turn, args if type(args) is Args else NO_ARGS)
             if binder.is_stream:
                 result = streaming.begin(turn, result)
         except Exception as error:
@@ -141,7 +142,7 @@ class Dispatcher:
         if type(result) is not CoroutineType and not isinstance(result, Coroutine):
             turn.done(result, None)
             return True
-        task = self.stepper.start(result, turn.done, f"anywire {frame.event}")
+        task = self.stepper.start(result, turn.done, frame.event)
         if binder.uploads:
             turn.release()
         if task is not None and frame.ref is not None:

@@ -119,7 +119,7 @@ def _replay(member: Member, room: Room | None, recovery: Recovery) -> None:
     for record in recovery.records:
         if record.event != PRESENCE and not member.is_in(record.but):
             at = At(room.name, record.position)
-            session.put(room.encode(session.codec, member.alias, record, at))
+            session.enqueue(room.encode(session.codec, member.alias, record, at))
 
 
 def _unpark(member: Member, read: Mapping[str, Recovery]) -> None:
@@ -134,7 +134,7 @@ def _unpark(member: Member, read: Mapping[str, Recovery]) -> None:
         record, at = entry
         room = member.rooms.get(record.room)
         if room is not None and is_new(record, ends.get(record.room)):
-            session.put(room.encode(session.codec, member.alias, record, at))
+            session.enqueue(room.encode(session.codec, member.alias, record, at))
     for room in member.rooms.values():
         end = ends.get(room.name)
         if end is not None and not is_caught_up(room.delivered, end):

@@ -242,7 +242,7 @@ class Member:
             return
         end = self.behind[room.name]
         if is_meant and is_new(record, end):
-            self.session.put(room.encode(self.session.codec, self.alias, record, at))
+            self.session.enqueue(room.encode(self.session.codec, self.alias, record, at))
         if is_caught_up(record.position, end):
             del self.behind[room.name], room.parked[self]
             room.add(self)

@@ -85,7 +85,6 @@ class Session:
         "_joins_since",
         "_mark",
         "_old_token",
-        "_put",
         "calls",
         "can_reply",
         "can_stream",
@@ -102,6 +101,7 @@ class Session:
         "members",
         "node",
         "outbox",
+        "put",
         "serial",
         "state",
         "streams",
@@ -132,7 +132,8 @@ class Session:
             kept_bytes=limits.kept_bytes if resumes else 0,
             kept_messages=limits.kept_messages if resumes else 0,
         )
-        self._put: Callable[[Framed], bool] = self.outbox.put
+        self.put: Callable[[Framed], bool] = self.outbox.put
+        """Append to the outbox; true when `Node.mark` must be told. Fan-out calls it per member."""
         self._mark = limits.outbox // 2
         self.transport: Transport | None = None
         self.framing: Framing = UNFRAMED
@@ -196,6 +197,8 @@ class Session:
             self._old_token = ""  # the peer has the new one: this message came under it
         if machine.codec is not self.codec:
             self._recode()
+        for payload in machine.due():  # a handshake's answer comes before what the frames bring
+            self.enqueue(payload)
         try:
             if not self.is_admitted:
                 frames = self._take_early(frames)
@@ -209,7 +212,6 @@ class Session:
         except ProtocolError as error:
             self._break(error)
             return
-        self._write_due()
         if self.outbox.waiting > self._mark:
             self._strain()
 
@@ -331,17 +333,13 @@ class Session:
             self._break(error)
             return
         for payload in payloads:
-            self.put(payload)
-
-    def put(self, framed: "Framed | Payload") -> bool:
-        """Append to the outbox; true when the session must be marked for the flush (Framed), else
-        it was.
-        """
-        if isinstance(framed, Payload):
-            if self._put(framed.framed(self.framing)):
+            if self.put(payload.framed(self.framing)):
                 self.node.mark(self)
-            return False
-        return self._put(framed)
+
+    def enqueue(self, payload: Payload) -> None:
+        """Append a payload for this client alone to its outbox, to be written in this loop turn."""
+        if self.put(payload.framed(self.framing)):
+            self.node.mark(self)
 
     def flush(self) -> bool:
         """Hand what waits to the transport; true when more could follow in the next turn. Called
@@ -593,7 +591,7 @@ class Session:
     def _write_due(self) -> None:
         if not self.has_ended:
             for payload in self.machine.due():
-                self.put(payload)
+                self.enqueue(payload)
 
     def _write_now(self, transport: Transport, payloads: Sequence[Payload]) -> None:
         """Write past everything that waits, uncounted: a welcome on a resume, the last words."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from anywire.body import NO_ARGS, NO_BODY, Args, Body
@@ -40,7 +40,6 @@ class Turn:
     """One event of a member; also the source its handler's parameters are taken from."""
 
     __slots__ = (
-        "event",
         "frame",
         "handler",
         "is_answered",
@@ -48,18 +47,13 @@ class Turn:
         "is_ordered",
         "is_released",
         "is_streaming",
-        "left",
         "member",
-        "path",
         "stream",
         "uploads",
     )
 
     def __init__(self, member: Member, frame: Event, handler: Handler) -> None:
         self.member = member
-        self.path = member.fields
-        self.event = frame.event
-        self.left: object = None
         self.uploads: Sequence[object] = ()
         self.frame = frame
         self.handler = handler
@@ -70,6 +64,19 @@ class Turn:
         self.is_streaming = False
         """Items were sent under its ref, so an error is their end."""
         self.stream: Stream | None = None
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The fields of the member's address."""
+        return self.member.fields
+
+    @property
+    def event(self) -> str:
+        return self.frame.event
+
+    @property
+    def left(self) -> None:
+        """Nothing: this is no leave."""
 
     @property
     def later(self) -> Later:
@@ -85,7 +92,8 @@ class Turn:
             elif not self.is_later:
                 self.answer(value)
         finally:
-            self.close()
+            if self.stream is not None or self.frame.streams:
+                self.close()
             self.release()
 
     def answer(self, value: object) -> None:

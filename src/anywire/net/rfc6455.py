@@ -79,6 +79,7 @@ _SMALL = {
     for opcode in (TEXT, BINARY, CLOSE, PING, PONG)
 }
 _SMALL_TEXT, _SMALL_BINARY = _SMALL[FIN | TEXT], _SMALL[FIN | BINARY]
+_TEXT, _BINARY = FIN | TEXT, FIN | BINARY
 _pack_middle = struct.Struct("!BBH").pack
 _pack_large = struct.Struct("!BBQ").pack
 
@@ -190,6 +191,8 @@ class Plain:
         size = len(data)
         if size < 126:
             framed = (_SMALL_TEXT if payload.is_text else _SMALL_BINARY)[size] + data
+        elif size < 65536:
+            framed = _pack_middle(_TEXT if payload.is_text else _BINARY, 126, size) + data
         else:
             framed = header(FIN | (TEXT if payload.is_text else BINARY), size) + data
         if payload.rest:

@@ -79,6 +79,11 @@ class RawCodec:
     caps = Cap.NONE
 
     def event(self, alias: str, event: str, body: Body, at: At) -> Payload:
+        lone = body.lone
+        if lone is not None and event == "message":
+            if isinstance(lone, str):
+                return Payload(lone.encode(), volatile=at.volatile)
+            return Payload(lone, is_text=False, volatile=at.volatile)
         bare = body.bare if event == "message" else None
         if bare is None or _would_be_named(bare, body):
             payload = _named_payload(event, body)
@@ -98,7 +103,7 @@ RAW = RawCodec()
 class RawMachine:
     """The server's end: joins at opening, then every message is an event."""
 
-    __slots__ = ("_beats", "_due", "_join", "_limits", "_pulse", "_wall", "received")
+    __slots__ = ("_at", "_beats", "_due", "_join", "_limits", "_pulse", "_wall", "received")
 
     codec: Codec = RAW
     caps = RAW.caps
@@ -108,6 +113,7 @@ class RawMachine:
         self, join: Join, limits: Limits, pulse: Pulse, *, wall: float, beats: bool
     ) -> None:
         self.received = 0
+        self._at = At(join.alias)
         self._join = join
         self._limits = limits
         self._pulse = pulse
@@ -132,7 +138,7 @@ class RawMachine:
     def send(self, frame: Frame) -> Sequence[Payload]:
         match frame:
             case Event():
-                at = At(frame.alias, volatile=frame.volatile)
+                at = At(frame.alias, volatile=True) if frame.volatile else self._at
                 return (RAW.event(frame.alias, frame.event, _body(frame.args), at),)
             case Presence():
                 return (RAW.presence(frame.alias, frame),)

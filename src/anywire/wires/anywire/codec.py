@@ -116,8 +116,7 @@ class JsonCodec:
         return self.message(_presence(alias, change))
 
     def reply(self, ref: Ref, body: Body) -> Payload:
-        arguments = body.derived("anywire.json", _json_arguments)
-        return Payload(b'{"type":"reply","ref":%b%b}' % (_json(ref), arguments))
+        return Payload(b'{"type":"reply","ref":%b%b}' % (_json(ref), _json_arguments(body)))
 
     def message(self, members: Members, *, counted: bool = True) -> Payload:
         return Payload(_json(_standing(members)), counted=counted)
