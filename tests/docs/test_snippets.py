@@ -192,7 +192,8 @@ async def test_the_commands_of_a_page_work_in_its_order(page: Path, tmp_path: Pa
         if url:
             async with dial(f"ws://{where}/ws") as client:
                 await client.send('{"type": "ping"}')
-                assert '"pong"' in str(await client.recv())
+                while '"pong"' not in str(await client.recv()):
+                    pass  # what a member hears first
 
 
 @asynccontextmanager

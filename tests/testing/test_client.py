@@ -135,3 +135,23 @@ async def test_the_server_stopping_closes_every_client() -> None:
                 chat = await ana.join("chat:lobby")
                 asyncio.get_running_loop().create_task(app.node.stop())
                 await chat.next("never")
+
+
+async def test_a_replay_larger_than_half_an_outbox_is_lost_and_not_a_slow_client() -> None:
+    app = Anywire(limits=Limits(outbox=8_000, resume=0))
+    log = app.channel("log", history=100)
+
+    @log.on("say")
+    async def say(member: Member, text: str) -> None:
+        await member.room.publish("said", text)
+
+    async with connect(app, user="ana") as ana, connect(app, user="bo") as bo:
+        a, b = await ana.join("log"), await bo.join("log")
+        await b.drop()
+        for number in range(20):
+            await a.call("say", f"{number:0500}")
+        await b.resume()
+        assert b.joined is not None
+        assert (b.joined.outcome.value, b.joined.reason) == ("lost", "limit")
+        assert [int(await b.next("said")) for _ in range(7)] == [13, 14, 15, 16, 17, 18, 19]
+        await b.silence()

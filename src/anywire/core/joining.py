@@ -77,8 +77,23 @@ async def _read(node: "Node", member: Member, room: Room) -> Recovery:
     ):
         asked = Since(last=0)
     assert asked is not None
-    past = await node.history.since(room.name, asked, node.limits.replay)
-    return recover(room.name, since, past, ())
+    records, position, lost = await node.history.since(room.name, asked, node.limits.replay)
+    kept = _newest(records, node.limits.outbox // 2)
+    return recover(
+        room.name, since, (kept, position, lost if len(kept) == len(records) else "limit"), ()
+    )
+
+
+def _newest(records: Sequence[Record], bound: int) -> Sequence[Record]:
+    """The last of these records that fit into so many bytes: a replay may not fill an outbox, or
+    the client would be closed as too slow, come back, and be closed again.
+    """
+    size = 0
+    for count, record in enumerate(reversed(records)):
+        size += len(record.body.json) + sum(len(blob) for _, blob in record.body.blobs)
+        if size > bound:
+            return records[len(records) - count :]
+    return records
 
 
 def _outcome(recoveries: list[Recovery]) -> tuple[Outcome, str]:

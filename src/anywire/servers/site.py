@@ -58,7 +58,8 @@ class Site:
         fallback: Fallback | None,
     ) -> None:
         reserved = {HEALTH: "health check", READY: "readiness check"}
-        reserved |= dict.fromkeys(files, "browser client")
+        for path in files:
+            reserved[path] = "browser client" if path == "/anywire.js" else "file"
         self.routes = Routes(wires, reserved)
         known = {Carrier.WEBSOCKET, Carrier.REPLY, *carriers}
         for wire in wires:

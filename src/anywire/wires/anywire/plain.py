@@ -60,7 +60,7 @@ class PlainCodec:
 
     def event(self, alias: str, event: str, body: Body, at: At) -> Payload:
         """`{"type":"said","by":"ana","text":"hi"}`"""
-        data = b'{"type":%b%b}' % (_json(event), body.derived("anywire.plain", fields))
+        data = b'{"type":%b%b}' % (_json(event), body.derived("anywire.plain", _event_fields))
         return Payload(data, volatile=at.volatile)
 
     def presence(self, alias: str, change: Presence) -> Payload:
@@ -82,7 +82,7 @@ class PlainCodec:
                 at = At(frame.alias, volatile=frame.volatile)
                 return (self.event(frame.alias, frame.event, _body(frame.args), at),)
             case Reply(code=""):
-                members = b"" if frame.data is None else fields(_body(frame.data))
+                members = b"" if frame.data is None else fields(_body(frame.data), _ANSWERED)
                 return (Payload(b'{"type":"reply","id":%b%b}' % (_json(frame.ref), members)),)
             case Reply() | Refusal():
                 return (_error(frame, event),)
@@ -93,6 +93,10 @@ class PlainCodec:
             case _:
                 return ()
 
+
+_TOLD = frozenset({"type"})
+_ANSWERED = frozenset({"type", "id"})
+"""Names that are taken: in an event from the server; in an answer, and in what asks for one."""
 
 PLAIN = PlainCodec()
 
@@ -282,7 +286,7 @@ class PlainClient:
             return () if frame.is_answer else (Payload(b'{"type":"ping"}', counted=False),)
         if not isinstance(frame, Event):
             return ()
-        members = fields(_body(frame.args))
+        members = fields(_body(frame.args), _ANSWERED)
         if frame.want is not Want.NOTHING:
             members = b',"id":%b%b' % (_json(frame.ref), members)
         return (Payload(b'{"type":%b%b}' % (_json(frame.event), members)),)
@@ -302,14 +306,20 @@ class PlainClient:
         return ()
 
 
-def fields(body: Body) -> bytes:
-    """The members that carry these arguments beside `type`: an object's own, or `data`."""
+def _event_fields(body: Body) -> bytes:
+    return fields(body, _TOLD)
+
+
+def fields(body: Body, taken: frozenset[str]) -> bytes:
+    """The members that carry these arguments beside those that are taken: an object's own, or
+    `data`.
+    """
     if not body.count:
         return b""
     one = body.inline_one
     if one[:1] == b"{" and len(one) > 2:
         names = _members(one).keys()
-        if "type" not in names and "id" not in names and names != {"data"}:
+        if taken.isdisjoint(names) and names != {"data"}:
             return b"," + one[1:-1]
     return b',"data":' + one
 
