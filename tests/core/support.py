@@ -397,10 +397,15 @@ class Peer:
     @property
     def heard(self) -> list[dict[str, Any]]:
         """Everything written so far."""
-        return [json.loads(payload.data) for payload in self.transport.payloads]
+        return [
+            json.loads(message)
+            for payload in self.transport.payloads
+            for message in payload.messages()
+        ]
 
     def news(self) -> list[dict[str, Any]]:
         """What was written since the last call of this, without the welcome; flushes first."""
+        self.bench.node.settle()
         self.bench.flush()
         new = self.heard[self._read :]
         self._read += len(new)
@@ -554,6 +559,7 @@ class Bench:
 
     def flush(self) -> None:
         """What the loop does at the end of its turn, until nothing is dirty."""
+        self.node.settle()
         while self.node.dirty:
             self.node.flush()
 

@@ -368,6 +368,7 @@ async def test_each_publication_has_a_mark_unless_it_may_be_dropped() -> None:
         codec.event = marking  # type: ignore[method-assign, assignment]
         for volatile in (False, True, False):
             await bench.node.rooms["chat"].publish("e", volatile=volatile)
+        bench.flush()
         assert marks == [1, None, 2]
 
 

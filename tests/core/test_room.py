@@ -66,6 +66,7 @@ async def test_a_publication_is_encoded_once_per_lane_and_framed_once_per_divisi
             counter.encodes = 0
         one.frames = two.frames = 0
         await room.publish("said", "hi")
+        bench.node.settle()
         assert [codec.encodes for codec in codecs] == [2, 2]  # four lanes
         assert (one.frames, two.frames) == (4, 4)  # two divisions in each
         bench.flush()
@@ -95,6 +96,7 @@ async def test_encodes_and_framings_count_lanes_and_divisions(
         for boxed in framings.values():
             boxed.frames = 0
         await bench.node.room("chat:a").publish("said")
+        bench.node.settle()
         assert sum(wire.codec.encodes for wire in wires.values()) == len({m[:2] for m in members})
         assert sum(boxed.frames for boxed in framings.values()) == len(set(members))
 
@@ -316,6 +318,7 @@ async def test_a_full_outbox_changes_nothing_while_members_are_walked() -> None:
         bench.flush()
         for number in range(8):
             await room.publish("said", number, "x" * 100)
+            bench.node.settle()
             assert shape(room) == {("test", "chat:a"): {"none": 6}}
             for peer in peers[1::2]:
                 peer.session.flush()
@@ -444,3 +447,117 @@ async def test_random_comings_and_goings_leave_every_lane_right() -> None:
                     lane[session.framing.key[0]] = lane.get(session.framing.key[0], 0) + 1
             room = bench.node.rooms.get("chat:a")
             assert (shape(room) if room else {}) == expected
+
+
+# --- runs: publications that follow each other within a loop turn ---------------------------------
+
+
+def entries(peer: Peer) -> list[int]:
+    """How many messages each entry holds that was handed to the transport."""
+    return [len(list(payload.messages())) for payload in peer.transport.payloads]
+
+
+async def test_a_burst_is_one_entry_per_member_encoded_once_per_lane() -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}")
+        boxed = Boxed()
+        peers = [joined(bench, framing=boxed) for _ in range(3)]
+        bench.flush()
+        before = [entries(peer) for peer in peers]
+        bench.wire.codec.encodes = boxed.frames = 0
+        for number in range(16):
+            await bench.node.room("chat:a").publish("said", number)
+        bench.flush()
+        assert bench.wire.codec.encodes == 16  # one lane
+        assert boxed.frames == 1  # one division
+        for peer, was in zip(peers, before, strict=True):
+            assert entries(peer)[len(was) :] == [16]
+
+
+async def test_whatever_is_said_between_two_publications_is_heard_between_them() -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}")
+        ana, bo = joined(bench), joined(bench)
+        room = bench.node.room("chat:a")
+        await room.publish("said", 1)
+        await room.publish("said", 2)
+        await ana.session.members["chat:a"].send("aside")
+        await room.publish("said", 3)
+        late = joined(bench)
+        await room.publish("said", 4)
+        assert ana.events() == [
+            ("said", [1]), ("said", [2]), ("aside", []), ("said", [3]), ("said", [4])
+        ]  # fmt: skip
+        assert bo.events() == [("said", [n]) for n in (1, 2, 3, 4)]
+        assert late.events() == [("said", [4])]
+
+
+async def test_two_rooms_and_what_some_do_not_hear_keep_their_order() -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}")
+        peer = joined(bench)
+        member = peer.session.members["chat:a"]
+        other = await member.enter("other")
+        room = bench.node.room("chat:a")
+        for number in range(2):
+            await room.publish("said", number)
+        await other.publish("elsewhere", 2)
+        await room.publish("said", 3, but=member)
+        await room.publish("said", 4, volatile=True)
+        await room.publish("said", 5)
+        assert [args[0] for _, args in peer.events()] == [0, 1, 2, 4, 5]
+
+
+async def test_a_member_that_leaves_after_a_publication_has_heard_it() -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}")
+        peer = joined(bench)
+        room = bench.node.room("chat:a")
+        await room.publish("said", 1)
+        await room.publish("said", 2)
+        await peer.session.members["chat:a"].leave()
+        await room.publish("said", 3)
+        assert peer.events() == [("said", [1]), ("said", [2])]
+
+
+async def test_a_session_that_may_resume_gets_a_run_one_by_one_because_it_counts() -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}")
+        peer = joined(bench, wire=TestWire(FULL | Cap.RESUME))
+        bench.flush()
+        written = peer.session.outbox.written
+        for number in range(5):
+            await bench.node.room("chat:a").publish("said", number)
+        bench.flush()
+        assert peer.session.outbox.written == written + 5
+        assert peer.events()[-5:] == [("said", [n]) for n in range(5)]
+
+
+async def test_a_run_has_a_bound_in_messages_and_in_bytes() -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}")
+        peer = joined(bench)
+        bench.flush()
+        before = len(entries(peer))
+        room = bench.node.room("chat:a")
+        for number in range(70):
+            await room.publish("said", number)
+        bench.flush()
+        assert entries(peer)[before:] == [64, 6]
+        before = len(entries(peer))
+        for _ in range(3):
+            await room.publish("said", "x" * 12_000)
+        bench.flush()
+        assert entries(peer)[before:] == [1, 1, 1]
+
+
+async def test_a_room_that_drops_the_oldest_drops_single_publications() -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}", policy=Policy.DROP_OLDEST)
+        peer = joined(bench)
+        bench.flush()
+        before = len(entries(peer))
+        for number in range(3):
+            await bench.node.room("chat:a").publish("said", number)
+        bench.flush()
+        assert entries(peer)[before:] == [1, 1, 1]

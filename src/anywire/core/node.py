@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_SESSIONS = 256
 """Connections served per loop turn; then the loop gets its turn."""
+RUN = 64
+"""Publications that are put together at most."""
 LEASE = 45.0
 """Seconds a node's presence outlives its last sign of life; renewed three times as often."""
 
@@ -83,6 +85,9 @@ class Node:
         self.users: dict[str, set[Session]] = {}
         self.rooms: dict[str, Room] = {}
         self.dirty: list[Session] = []
+        self.run: list[tuple[Record, At]] = []
+        """Publications of one room that wait for `settle`; empty almost always."""
+        self._run_room: Room | None = None
         self.dispatcher = Dispatcher(self)
         self.is_stopping = False
         self._authenticate = authenticate
@@ -237,6 +242,7 @@ class Node:
 
     def flush(self) -> None:
         """One joined write per dirty connection, at most so many connections per turn."""
+        self.settle()
         self._is_scheduled = False
         batch = self.dirty
         if len(batch) > FLUSH_SESSIONS:
@@ -306,7 +312,31 @@ class Node:
         if not record.volatile and record.ref is None:
             self._mark += 1
             mark = self._mark
-        room.fan_out(record, At(record.room, record.position, mark, record.ref, record.volatile))
+        at = At(record.room, record.position, mark, record.ref, record.volatile)
+        if record.but or not room.may_wait(record):
+            self.settle()
+            room.fan_out(record, at)
+        else:
+            if self._run_room is not room or len(self.run) >= RUN:
+                self.settle()
+                self._run_room = room
+            self.run.append((record, at))
+            if not self._is_scheduled:
+                self.schedule()
+        for member in list(room.parked):
+            member.park(room, record, at)
+
+    def settle(self) -> None:
+        """Put the run of publications that waits into its room's outboxes.
+
+        Publications of one room that follow each other within a loop turn are put together, as one
+        entry per member. Whatever else is said, or changes who hears them, settles the run first:
+        so every member hears everything in the order in which it happened.
+        """
+        room, run = self._run_room, self.run
+        if room is not None:
+            self._run_room, self.run = None, []
+            room.fan_out_run(run)
 
     def room(self, name: str, channel: Channel | None = None) -> Room:
         """The room of this name, to publish to or to enter; it need not have members."""

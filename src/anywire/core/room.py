@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from anywire.core.session import Session
 
 
+RUN_BYTES = 32 * 1024
+"""What is put together as one entry at most."""
+
+
 class Division:
     """Members of one lane with one framing, in order of joining."""
 
@@ -118,6 +122,7 @@ class Room:
 
     def add(self, member: "Member") -> None:
         """Deliver to this member from now on."""
+        self._node.settle()
         session = member.session
         key = (session.codec.name, member.alias)
         lane = self.lanes.get(key)
@@ -131,6 +136,7 @@ class Room:
 
     def remove(self, member: "Member") -> None:
         """Deliver nothing more to this member; harmless for one that is not here."""
+        self._node.settle()
         if member in self.parked:
             del self.parked[member]
             member.forget(self.name)
@@ -161,6 +167,44 @@ class Room:
         ]
         return here + list(self.parked)
 
+    def may_wait(self, record: Record) -> bool:
+        """Whether this publication may be put together with those that follow it."""
+        channel = self.channel
+        return (
+            record.ref is None
+            and not record.volatile
+            and (channel is None or channel.policy is Policy.CLOSE)
+        )
+
+    def fan_out_run(self, run: "Sequence[tuple[Record, At]]") -> None:
+        """Put publications that follow each other into the outboxes, as one entry per member.
+
+        Each is encoded once per lane all the same. Sessions that may resume get them one by one,
+        because they are counted.
+        """
+        if len(run) == 1 or sum(len(record.body.json) for record, _ in run) > RUN_BYTES:
+            for record, at in run:
+                self.fan_out(record, at)
+            return
+        node = self._node
+        dirty = node.dirty
+        for lane in self.lanes.values():
+            payloads = [self.encode(lane.codec, lane.alias, record, at) for record, at in run]
+            first = payloads[0]
+            whole = Payload(first.data, is_text=first.is_text, rest=(*first.rest, *payloads[1:]))
+            for division in lane.divisions.values():
+                joined = whole.framed(division.framing)
+                for session in division.members.values():
+                    if not session.outbox.keeps:
+                        if session.put(joined):
+                            dirty.append(session)
+                    else:
+                        for payload in payloads:
+                            if session.put(payload.framed(division.framing)):
+                                dirty.append(session)
+        if dirty:
+            node.schedule()
+
     def fan_out(self, record: Record, at: At) -> None:
         """Put one publication into the outbox of everyone who hears it: the hot path, whole."""
         node = self._node
@@ -178,8 +222,6 @@ class Room:
                     for member, session in division.members.items():
                         if not member.is_in(but) and session.put(framed):
                             dirty.append(session)
-        for member in list(self.parked):
-            member.park(self, record, at)
         if dirty:
             node.schedule()
 

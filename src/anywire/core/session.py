@@ -332,12 +332,17 @@ class Session:
         except ProtocolError as error:
             self._break(error)
             return
+        node = self.node
+        if node.run:
+            node.settle()  # what was published before is heard before
         for payload in payloads:
             if self.put(payload.framed(self.framing)):
-                self.node.mark(self)
+                node.mark(self)
 
     def enqueue(self, payload: Payload) -> None:
         """Append a payload for this client alone to its outbox, to be written in this loop turn."""
+        if self.node.run:
+            self.node.settle()
         if self.put(payload.framed(self.framing)):
             self.node.mark(self)
 
@@ -377,6 +382,7 @@ class Session:
         """
         if self.has_ended:
             return
+        self.node.settle()
         transport = self.transport
         outbox = self.outbox
         if transport is not None:
