@@ -22,7 +22,9 @@ from anywire import (
     User,
 )
 from anywire.app import KINDS, Person
+from anywire.body import Args, Form
 from anywire.core.admission import Admitted, admit
+from anywire.core.binding import Scope
 from anywire.errors import ConfigurationError
 from anywire.wires.base import Answer, Wire
 from tests.core.support import Clock, Peer, TestTransport, TestWire, turns
@@ -61,12 +63,11 @@ class _Clocked:
     """What a peer needs of a bench."""
 
     def __init__(self, app: Anywire) -> None:
-        self.clock = app.node
-        self._node = app.node
+        self.clock = self.node = app.node
 
     def flush(self) -> None:
-        while self._node.dirty:
-            self._node.flush()
+        while self.node.dirty:
+            self.node.flush()
 
 
 def made(**options: Any) -> tuple[Anywire, Client]:
@@ -119,6 +120,17 @@ def test_options_are_kept_for_whoever_serves_the_app() -> None:
     app = Anywire(limits=limits, origins=["https://a.example"], fallback=fallback)
     assert (app.limits, app.origins, app.fallback) == (limits, ("https://a.example",), fallback)
     assert Anywire().limits == Limits()
+
+
+def test_a_channel_keeps_the_app_s_limits() -> None:
+    chat = Anywire(limits=Limits(nesting=1)).channel("chat")
+
+    @chat.message
+    def message(data: list[list[str]]) -> None: ...
+
+    with pytest.raises(Refused, match="nested deeper than 1"):
+        deep = Args('[["too deep"]]', Form.TEXT)
+        chat.handlers["message"].binder.invoke(Scope(None, {}, "message"), deep)
 
 
 # --- channels -------------------------------------------------------------------------------------

@@ -73,6 +73,14 @@ def test_the_one_value_is_the_lone_one_or_null_or_the_list(
     assert body.count == count
     assert decode(*body.one) == expected
     assert msgspec.msgpack.decode(body.packed_one) == expected
+    assert Args(body.json, Form.JSON, Shape.LIST, body.blobs).one_value == expected
+    assert Args(body.packed, Form.MSGPACK, Shape.LIST).one_value == expected
+    assert Args(body.packed_one, Form.MSGPACK, Shape.ONE).one_value == expected
+
+
+def test_a_body_is_its_own_body() -> None:
+    body = Body.of(1)
+    assert body.body() is body
 
 
 def test_names_make_one_object_of_the_arguments() -> None:

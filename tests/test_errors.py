@@ -10,6 +10,7 @@ from anywire.errors import (
     ProtocolError,
     Refused,
     Unsupported,
+    close_reason,
 )
 
 
@@ -49,3 +50,20 @@ def test_an_end_says_its_code_and_its_reason_if_there_is_one() -> None:
     ended = Closed(1001, "the server stops")
     assert str(ended) == "closed with code 1001 (the server stops)"
     assert (ended.code, ended.reason) == (1001, "the server stops")
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [("", ""), ("x" * 123, "x" * 123), ("x" * 124, "x" * 123), ("\u20ac" * 42, "\u20ac" * 41)],
+)
+def test_a_close_reason_is_cut_between_characters(text: str, cut: str) -> None:
+    assert close_reason(text) == cut
+
+
+def test_a_close_reason_is_unicode_whatever_it_was() -> None:
+    assert close_reason("no \ud800!") == "no ?!"
+
+
+def test_what_is_no_text_in_a_refusal_becomes_a_question_mark() -> None:
+    refused = Refused("\ud800", "half an emoji: \ud83d, a whole one: \U0001f389")
+    assert (refused.code, refused.text) == ("?", "half an emoji: ?, a whole one: \U0001f389")

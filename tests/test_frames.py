@@ -71,3 +71,8 @@ def test_bytes_that_are_no_record_are_a_value_error(data: bytes) -> None:
 
 def test_there_are_seventeen_frames() -> None:
     assert len(Frame.__args__) == 17
+
+
+def test_a_record_is_made_by_names_alone() -> None:
+    with pytest.raises(TypeError):
+        Record("chat", "said", Body.of("hi"))  # type: ignore[call-arg]

@@ -18,10 +18,11 @@ FILES_SIDE_BY_SIDE = (0, 5)  # floors whose modules share one folder
 SIDEWAYS = {("__main__", "cli"), ("cli", "demo")}
 PURE = {"asyncio", "os", "random", "secrets", "select", "selectors", "socket", "ssl"}
 PURE |= {"threading", "time"}
-CORE_WITH_ASYNCIO = {"dispatch", "calls", "clock", "drain", "node", "member"}
-# What steps a coroutine must know tasks; what waits for a room's answers, a future; what tells a
-# client how its handler ended, the one exception that is no error.
-CORE_WITH_ASYNCIO |= {"stepping", "gathering", "turn"}
+# What steps a coroutine must know tasks; what waits (for a lock, for answers, for an outbox), locks
+# and futures; what flushes, the end of the loop's turn; what tells a client how its handler ended,
+# the one exception that is no error.
+CORE_WITH_ASYNCIO = {"calls", "dispatch", "entering", "flushing", "gathering", "node", "stepping"}
+CORE_WITH_ASYNCIO |= {"turn"}
 
 
 def imports(path: Path, package: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:

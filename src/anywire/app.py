@@ -93,6 +93,7 @@ class Anywire:
             policy=policy,
             parallel=parallel,
             personal=personal,
+            limits=self.limits,
         )
         self.channels.add(channel)
         return channel
@@ -185,7 +186,7 @@ class Person:
 
     async def close(self, text: str = "") -> int:
         """End every session of this user; returns how many. Their clients stay away."""
-        return await self._node.close_user(self.id, text)
+        return await self._node.questions.close_user(self.id, text)
 
 
 def _wire(wire: Wire | str) -> Wire:

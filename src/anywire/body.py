@@ -115,13 +115,11 @@ class Body:
 
     @property
     def one_value(self) -> object:
-        """The arguments as one value: the lone one, None for none, an object when named, else a
-        list.
-        """
+        """As `one_of`, but an object when they are named."""
         values = self.values
         if self.is_named:
             return dict(zip(cast(tuple[str, ...], self.names), values, strict=True))
-        return values[0] if len(values) == 1 else None if not values else list(values)
+        return one_of(values)
 
     @property
     def is_named(self) -> bool:
@@ -156,6 +154,10 @@ class Body:
     def packed_one(self) -> bytes:
         """MessagePack of `one_value`."""
         return self.derived("packed_one", lambda body: _pack(body.one_value))
+
+    def body(self) -> "Body":
+        """These themselves: for whoever has either this or `Args`."""
+        return self
 
     def derived(self, key: object, make: "Callable[[Body], T]") -> T:
         """A form of a wire's own, made by `make` once per body."""
@@ -214,6 +216,11 @@ class Args:
             raise ValueError("arguments must be a list")
         return one
 
+    @property
+    def one_value(self) -> object:
+        """The arguments as `one_of` them. Raises ValueError."""
+        return self.value() if self.shape is Shape.ONE else one_of(self.values())
+
     def value(self) -> object:
         """`raw` as one plain value, bytes in their places. Raises ValueError."""
         raw = self.raw
@@ -228,6 +235,11 @@ class Args:
     def body(self) -> Body:
         """The same arguments on the way out, as a relay sends them. Raises ValueError."""
         return Body.of(*self.values())
+
+
+def one_of(values: Sequence[object]) -> object:
+    """Arguments as one value: the lone one, None for none, else a list."""
+    return values[0] if len(values) == 1 else list(values) if values else None
 
 
 NO_ARGS = Args(b"[]", Form.JSON, Shape.LIST)

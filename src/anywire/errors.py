@@ -10,6 +10,15 @@ class AnywireError(Exception):
     """Base of all errors that anywire raises on purpose."""
 
 
+def close_reason(text: str) -> str:
+    """The text, cut to the 123 bytes of UTF-8 that a close frame holds (RFC 6455, 5.5 and 5.5.1).
+
+    >>> len(close_reason("€" * 100))
+    41
+    """
+    return text.encode(errors="replace")[:123].decode(errors="ignore")
+
+
 class ProtocolError(AnywireError):
     """The peer sent what its protocol does not allow.
 
@@ -35,6 +44,7 @@ class Refused(AnywireError):
     """
 
     def __init__(self, code: str, text: str = "", *, data: object = None) -> None:
+        code, text = as_text(code), as_text(text)
         super().__init__(f"{code}: {text}" if text else code)
         self.code = code
         self.text = text
@@ -48,6 +58,7 @@ class CallFailed(AnywireError):
     """
 
     def __init__(self, code: str, text: str = "", *, data: object = None) -> None:
+        code, text = as_text(code), as_text(text)
         super().__init__(f"{code}: {text}" if text else code)
         self.code = code
         self.text = text
@@ -72,3 +83,8 @@ class ConfigurationError(AnywireError):
 
     Found at start, said in one line.
     """
+
+
+def as_text(text: str) -> str:
+    """The text, fit to be sent: what is no character (a lone surrogate) becomes `?`."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

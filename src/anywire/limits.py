@@ -46,6 +46,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept, sent but not acknowledged, for a resume."""
     resume: float = 120.0
     """How long a session outlives its transport, where it can resume; 0 switches resume off."""
+    detached: int = 10_000
+    """Sessions that wait for a resume; past it, the one that has waited longest ends."""
     early_bytes: int = 4 * 1024
     """Largest message before authentication."""
     authentication: float = 10.0
@@ -67,3 +69,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a stop may take."""
     replay: int = 1000
     """Publications one recovery replays; more is `lost`."""
+
+
+def is_too_long(name: str, bound: int) -> bool:
+    """Whether a name has more than `bound` (`Limits.name`) bytes of UTF-8."""
+    if name.isascii():  # CPython knows this of each str: nothing is encoded
+        return len(name) > bound
+    return len(name) > bound or len(name.encode(errors="replace")) > bound

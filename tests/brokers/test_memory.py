@@ -377,3 +377,22 @@ async def test_the_last_n_are_publications_and_not_changes_of_presence() -> None
     records, position, lost = await broker.since("r", Since(last=2), 10)
     assert [record.body.values for record in records] == [(1,), (2,)]
     assert (position.offset, lost) == (4, "")
+
+
+async def test_what_quiet_rooms_keep_is_bounded_by_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "QUIET", 8)
+    broker, keep = MemoryBroker(clock=lambda: 1000.0), Keep(size=10, seconds=3600.0)
+    await broker.start(lambda record: None)
+    await broker.subscribe("heard")
+    await broker.publish(Record(room="heard", event="said", body=Body.of(1)), keep)
+    for number in range(100):
+        await broker.publish(Record(room=f"r{number}", event="said", body=Body.of(1)), keep)
+    kept = [name for name in broker._rooms if broker._rooms[name].records]
+    assert len(kept) <= 10
+    assert "heard" in kept
+    past, position, lost = await broker.since(
+        "r0", Since(positions={"r0": Position(0, broker._epoch)}), 10
+    )
+    assert (list(past), position.offset, lost) == ([], 1, "expired")

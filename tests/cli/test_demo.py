@@ -1,6 +1,7 @@
 """`anywire demo`: the page is there, and every way to join can be pasted."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -59,7 +60,15 @@ async def paste(text: str) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.PIPE,
         env=environment(),
         start_new_session=True,
+        preexec_fn=_as_a_terminal_does,
     )
+
+
+def _as_a_terminal_does() -> None:
+    """Let Ctrl-C end it. A job in a script's background is started with SIGINT ignored, which
+    every process below inherits (POSIX, Shell Command Language), and so do tests run there.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def paragraph(said: Sequence[str], title: str) -> str:
@@ -95,9 +104,13 @@ async def test_the_lines_for_python_join_the_chat_as_they_are() -> None:
         async with in_the_lobby(url) as chat:
             heard = asyncio.create_task(said_by(chat, "py"))
             python = await paste(paragraph(said, "From Python"))
-            assert await heard == "hello from Python"
-            os.killpg(python.pid, signal.SIGINT)
-            ended = await end(python)
+            try:
+                assert await heard == "hello from Python"
+                os.killpg(python.pid, signal.SIGINT)
+                ended = await end(python)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(python.pid, signal.SIGKILL)
     assert ended.err == ""
 
 

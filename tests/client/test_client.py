@@ -394,7 +394,7 @@ async def refuse(hello: Any) -> None:
     raise Refused("bad_token", "that token is not ours")
 
 
-@pytest.mark.parametrize("code", [1002, 1009, 4400, 4409])
+@pytest.mark.parametrize("code", [1002, 1009, 4400])
 async def test_after_a_fault_of_the_session_a_new_one_begins(code: int) -> None:
     client, dialer, clock = await opened()
     dialer.link.cut(code, "broken")
@@ -429,6 +429,27 @@ async def test_what_an_older_link_still_brings_means_nothing() -> None:
     receiver.on_heard()
     receiver.on_writable()
     receiver.on_closed(4401, "late")
+    assert client.state == "open"
+    await client.close()
+
+
+async def test_a_client_whose_session_goes_on_elsewhere_stays_away() -> None:
+    client, dialer, clock = await opened()
+    dialer.link.cut(4409, "replaced by a newer connection")
+    assert client.state == "closed"
+    assert isinstance(client.ended, Closed)
+    assert (client.ended.code, client.ended.reason) == (4409, "replaced by a newer connection")
+    assert clock.waiting == []
+
+
+async def test_a_client_that_replaced_a_connection_of_its_own_stays_open() -> None:
+    client, dialer, clock = await opened()
+    receiver = dialer.link._receiver
+    assert receiver is not None
+    await clock.pass_(36)  # silence, a ping, the end, the next attempt
+    assert dialer.requests[-1].query["session"] == "s1"
+    dialer.welcome("s1", resumed=True)
+    receiver.on_closed(4409, "replaced by a newer connection")
     assert client.state == "open"
     await client.close()
 

@@ -17,6 +17,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from anywire.body import Args, Body
+from anywire.core.presence import PRESENCE
 from anywire.errors import ProtocolError, Unsupported
 from anywire.frames import (
     Ack,
@@ -27,6 +28,7 @@ from anywire.frames import (
     End,
     Event,
     Frame,
+    Gap,
     Item,
     Join,
     Joined,
@@ -438,8 +440,20 @@ def nothing_of_a_session_stands_in_a_broadcast(case: Case) -> None:
 
 
 def the_words_of_a_wire_are_reserved(case: Case) -> None:
-    assert "message" not in case.wire.reserved
-    assert all(case.wire.reserved)
+    reserved = {*case.wire.reserved, PRESENCE}
+    assert "message" not in reserved
+    assert all(reserved)
+    link = Link(case)
+    says: Sequence[Frame] = (
+        Gap(case.alias, 3),
+        Refusal(None, case.alias, "busy", "later", None, "say"),
+        Refusal(None, case.alias, "busy", "later"),
+        Presence(case.alias, {"ana": [{}]}, {}),
+    )
+    for frame in says:
+        for heard in link.to_client(frame):
+            # What it says by itself must never be taken for a word of the application.
+            assert not isinstance(heard, Event) or heard.event in reserved
 
 
 def machine_traffic_is_taken_once(case: Case) -> None:

@@ -9,7 +9,7 @@ from anywire.core.admission import Admitted, admit
 from anywire.core.node import Authenticate
 from anywire.errors import Refused
 from anywire.limits import Limits
-from anywire.wires.base import Answer, Hello, Identity, Machine, Opening, User
+from anywire.wires.base import Answer, Hello, Identity, Machine, Opening, Role, User
 from tests.core.support import Bench, TestTransport, TestWire, turns
 
 
@@ -74,7 +74,7 @@ async def test_a_bug_in_authenticate_is_internal_and_stands_in_the_log_under_its
     caplog.set_level(logging.ERROR)
     answer = await refused(Bench(authenticate=judged(KeyError("secret"))))
     assert answer.code == 1013
-    assert answer.reason.startswith("busy internal the server failed")
+    assert answer.reason.startswith("failed internal the server failed")
     [record] = caplog.records
     assert record.getMessage().split()[-1] == answer.reason.split()[-1]
     assert record.exc_info is not None
@@ -115,6 +115,18 @@ async def test_an_opening_without_a_machine_is_refused_as_unknown() -> None:
             return Opening(machine=machine, session="s")
 
     assert (await refused(Bench(), Homeless())).reason == "unknown  no such session"
+
+
+@pytest.mark.parametrize("role", [Role.CANDIDATE, Role.UPLINK])
+async def test_a_role_that_the_core_does_not_know_is_refused(role: Role) -> None:
+    class Upgrading(TestWire):
+        def open(self, hello: Hello) -> Opening | Answer:
+            opening = super().open(hello)
+            assert isinstance(opening, Opening)
+            opening.role = role
+            return opening
+
+    assert (await refused(Bench(), Upgrading())).reason == "unknown  no such session"
 
 
 async def test_a_node_that_stops_lets_nobody_in() -> None:

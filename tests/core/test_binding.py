@@ -56,7 +56,7 @@ SCOPE = Scope(MEMBER, {"room": "lobby"}, "say", later=LATER)
 
 
 def bound(function: Any, **options: Any) -> Binder:
-    return Binder(function, path=("room",), kinds=KINDS, **options)
+    return Binder(function, path=("room",), kinds=KINDS, **{"nesting": 32, **options})
 
 
 def forms(value: object, shape: Shape) -> list[Args]:
@@ -245,10 +245,10 @@ def received(*args: object) -> None: ...
 
 
 def test_emits_names_the_fields_of_an_event() -> None:
-    emits = Emits(said)
+    emits = Emits(said, nesting=32)
     assert (emits.event, emits.names) == ("said", ("by", "text"))
-    assert Emits(said, "was-said").event == "was-said"
-    assert Emits(received).names is None
+    assert Emits(said, "was-said", nesting=32).event == "was-said"
+    assert Emits(received, nesting=32).names is None
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,9 @@ def test_emits_names_the_fields_of_an_event() -> None:
     ],
 )
 def test_what_was_declared_may_go_out(function: Any, values: tuple[object, ...]) -> None:
-    Emits(function).check(values)
+    body = Emits(function, nesting=32).body(values)
+    assert (body.json, body.blobs) == (Body.of(*values).json, Body.of(*values).blobs)
+    assert body.names == Emits(function, nesting=32).names
 
 
 @pytest.mark.parametrize(
@@ -281,8 +283,8 @@ def test_what_was_declared_may_go_out(function: Any, values: tuple[object, ...])
 def test_what_was_not_declared_is_told_with_event_and_field(
     function: Any, values: tuple[object, ...], text: str
 ) -> None:
-    with pytest.raises(TypeError, match=text):
-        Emits(function).check(values)
+    with pytest.raises(ValueError, match=text):
+        Emits(function, nesting=32).body(values)
 
 
 def by_name(text: str, *, n: int) -> None: ...
@@ -294,4 +296,4 @@ def with_stream(items: AsyncIterator[int]) -> None: ...
 @pytest.mark.parametrize("function", [by_name, with_others, with_need, with_stream])
 def test_an_event_goes_out_by_position(function: Any) -> None:
     with pytest.raises(ConfigurationError, match="whose arguments are plain and go by position"):
-        Emits(function)
+        Emits(function, nesting=32)

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anywire.body import Args, Form
 from anywire.brokers.base import Keep
+from anywire.core.binding import Scope
 from anywire.core.channel import Channel, Channels, Left
 from anywire.core.member import Member
 from anywire.errors import ConfigurationError, Refused
+from anywire.limits import Limits
 from tests.core.support import KINDS
 
 
@@ -190,12 +193,29 @@ def test_what_goes_out_may_be_declared() -> None:
     @chat.emits
     def log(*lines: str) -> None: ...
 
-    assert chat.names("user-joined") == ("id", "name")
-    assert chat.names("user_joined") is None
-    assert chat.names("log") is None
+    assert chat.body("user-joined", ("1", "ana")).one_value == {"id": "1", "name": "ana"}
+    assert chat.body("user_joined", ("1", "ana")).one_value == ["1", "ana"]
+    assert chat.body("log", ("a",)).one_value == "a"
     assert chat.emitted["user-joined"].event == "user-joined"
-    with pytest.raises(TypeError, match='event "user-joined"'):
-        chat.emitted["user-joined"].check([1])
+    with pytest.raises(ValueError, match='event "user-joined": `name` is missing'):
+        chat.body("user-joined", ("1",))
+
+
+def test_the_app_s_limit_of_nesting_holds_for_handlers() -> None:
+    deep = Args('[["too deep"]]', Form.TEXT)
+    for nesting, is_right in ((2, True), (1, False)):
+        chat = Channel("chat", kinds=KINDS, limits=Limits(nesting=nesting))
+
+        @chat.message
+        def message(data: list[list[str]]) -> object:
+            return data
+
+        member = Scope(None, {}, "message")
+        if is_right:
+            assert chat.handlers["message"].binder.invoke(member, deep) == [["too deep"]]
+        else:
+            with pytest.raises(Refused, match="nested deeper than 1"):
+                chat.handlers["message"].binder.invoke(member, deep)
 
 
 # --- channels -------------------------------------------------------------------------------------

@@ -424,7 +424,8 @@ async def test_what_takes_all_events_takes_no_endless_names() -> None:
         peer = joined(bench)
         peer.push("desk", "x" * 255)
         peer.push("desk", "x" * 256)
-        assert [one["code"] for one in peer.news()] == ["invalid"]
+        peer.push("desk", "\u20ac" * 86)
+        assert [one["code"] for one in peer.news()] == ["invalid", "invalid"]
         assert log == ["x" * 255]
 
 
@@ -487,6 +488,27 @@ async def test_a_call_that_its_client_cancels_stops_and_is_not_answered() -> Non
         assert gate.log == ["+a", "!a", "b"]
         assert replies(peer) == [("b", "b")]
         assert not peer.session.streams
+
+
+async def test_more_calls_at_once_than_may_run_are_busy() -> None:
+    async with running(limits=Limits(calls=2)) as bench:
+        log: list[str] = []
+        channel = bench.channel("desk")
+        gate = Gate(channel, parallel=9)
+        quick(channel, log)
+        peer = joined(bench)
+        for name in "abc":
+            peer.call("desk", "wait", name, ref=name)
+        peer.call("desk", "quick", "q", ref="q")
+        peer.push("desk", "wait", "d")
+        assert replies(peer) == [("c", "busy"), ("q", "busy")]
+        await gate.open("a")
+        peer.call("desk", "quick", "q", ref="q")
+        await gate.open("b")
+        await gate.open("d")
+        assert replies(peer) == [("a", "a"), ("q", "q"), ("b", "b")]
+        assert log == ["q"]
+        assert "+c" not in gate.log
 
 
 async def test_a_ref_that_is_used_twice_cancels_the_first_call() -> None:
@@ -617,7 +639,7 @@ async def test_a_slow_past_holds_nothing_up_can_be_cancelled_and_is_bounded() ->
         for ref in (0, 1, 1, 2, 3):
             peer.say("Past", ref=ref, alias="log", since={}, limit=10)
         peer.call("log", "quick", "a", ref="a")
-        assert replies(peer) == [(3, "busy"), ("a", "a")]
+        assert replies(peer) == [(3, "busy"), ("a", "busy")]
         peer.say("Cancel", ref=0)
         await turns()
         slow.answers[1].set_result(([], None, ""))

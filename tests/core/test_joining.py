@@ -233,7 +233,7 @@ async def test_a_join_with_a_position_hears_what_it_missed() -> None:
         ({"last": 0}, [("joined", "FRESH", "")]),
         ({"time": 0.0}, [("joined", "LOST", "expired"), ("said", 3), ("said", 4), ("said", 5)]),
         ({"time": 9e9}, [("joined", "RECOVERED", "")]),
-        ({"mark": 7}, [("joined", "FRESH", "")]),
+        ({"mark": 7}, [("joined", "LOST", "off")]),
         ({"positions": {"other": [1, "x"]}}, [("joined", "FRESH", "")]),
         (
             {"positions": {"log": [1, "other"]}},
@@ -757,3 +757,19 @@ async def test_a_list_that_is_always_overtaken_is_taken_in_the_end() -> None:
         news = [one["t"] for one in peer.news()]
         assert news[:2] == ["Joined", "Presence"]
         await broker.settle(Random(1))
+
+
+async def test_a_replay_that_would_fill_the_outbox_is_cut_to_the_newest_and_lost() -> None:
+    async with running(limits=Limits(outbox=2000)) as bench:
+        bench.channel("log", history=9)
+        room = bench.node.room("log")
+        first = await room.publish("said", "0")
+        assert first is not None
+        for number in range(1, 6):
+            await room.publish("said", str(number) * 300)
+        peer = bench.connect()
+        peer.join("log", since={"positions": {"log": [first.offset, first.epoch]}})
+        await turns(2)
+        answer, *replayed = peer.news()
+        assert (answer["outcome"], answer["reason"]) == ("LOST", "limit")
+        assert [one["args"][0][0] for one in replayed] == ["3", "4", "5"]

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from anywire.body import NO_BODY
-from anywire.core.recovery import Recovery, is_caught_up, is_new, recover
+from anywire.core.recovery import Past, Recovery, is_caught_up, is_new, recover
 from anywire.frames import Outcome, Position, Record, Since
 
 EPOCH = "e1"
@@ -83,6 +83,19 @@ def test_a_time_is_a_question_that_can_be_lost() -> None:
     asked = Since(time=100.0)
     assert recover("r", asked, ([], at(5), ""), []).outcome is Outcome.RECOVERED
     assert recover("r", asked, ([], at(5), "expired"), []).outcome is Outcome.LOST
+
+
+def test_a_mark_that_nobody_can_translate_is_lost() -> None:
+    asked = Since(mark=17)
+    pasts: list[Past | None] = [([], at(5), ""), ([], at(5), "expired"), None]
+    for past in pasts:
+        recovery = recover("r", asked, past, [])
+        assert (recovery.outcome, recovery.reason) == (Outcome.LOST, "off")
+    recovery = recover("r", Since(last=2, mark=17), (records(4, 5), at(5), ""), [])
+    assert (recovery.outcome, offsets(recovery)) == (Outcome.LOST, [4, 5])
+    known = Since(positions={"r": at(5)}, mark=17)
+    assert recover("r", known, ([], at(5), ""), []).outcome is Outcome.RECOVERED
+    assert recover("r", known, ([], at(5), "expired"), []).reason == "expired"
 
 
 def test_the_last_n_come_to_a_member_that_is_fresh() -> None:

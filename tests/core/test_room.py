@@ -222,6 +222,26 @@ async def test_the_fields_of_an_event_that_was_declared_have_names() -> None:
         ]
 
 
+async def test_what_was_declared_otherwise_fails_where_it_is_said_and_reaches_nobody() -> None:
+    async with running() as bench:
+        channel = bench.channel("chat:{room}", history=10)
+
+        @channel.emits
+        def said(user: str, text: str) -> None: ...
+
+        peer = joined(bench)
+        member = member_of(peer)
+        for values in (("ana",), ("ana", 5), ("ana", "hi", "ho")):
+            with pytest.raises(ValueError, match='event "said"'):
+                await bench.node.room("chat:a").publish("said", *values)
+            with pytest.raises(ValueError, match='event "said"'):
+                await member.send("said", *values)
+            with pytest.raises(ValueError, match='event "said"'):
+                await member.call("said", *values)
+        assert peer.events() == []
+        assert await bench.node.room("chat:a").history() == []
+
+
 async def test_an_id_makes_a_publication_come_once() -> None:
     async with running() as bench:
         bench.channel("chat:{room}", history=10)
@@ -561,3 +581,50 @@ async def test_a_room_that_drops_the_oldest_drops_single_publications() -> None:
             await bench.node.room("chat:a").publish("said", number)
         bench.flush()
         assert entries(peer)[before:] == [1, 1, 1]
+
+
+# --- a codec that fails ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_what_one_codec_cannot_say_hurts_that_lane_alone(
+    count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}")
+        mute = TestWire(name="mute")
+        ana, bo = joined(bench), joined(bench, wire=mute)
+
+        def fails(*_: object) -> None:
+            raise ValueError("no words for it")
+
+        mute.codec.event = fails  # type: ignore[method-assign, assignment]
+        for number in range(count):
+            await bench.node.room("chat:a").publish("said", number)
+        bench.node.flush()
+        assert ana.events() == [("said", [number]) for number in range(count)]
+        assert bo.events() == []
+        assert caplog.text.count("mute cannot say") == count
+        await bo.session.members["chat:a"].session.node.room("chat:a").publish("said", "more")
+        assert ana.events() == [("said", ["more"])]
+
+
+async def test_the_loop_writes_again_after_a_run_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running() as bench:
+        bench.channel("chat:{room}")
+        ana = joined(bench)
+
+        def fails(*_: object) -> None:
+            raise RuntimeError("a bug of ours")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Room, "fan_out_run", fails)
+            await bench.node.room("chat:a").publish("said", 1)
+            with pytest.raises(RuntimeError):
+                bench.node.flush()
+        await bench.node.room("chat:a").publish("said", 2)
+        await turns(2)
+        assert bench.node.dirty == []
+        assert ana.events() == [("said", [2])]

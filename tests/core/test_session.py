@@ -1159,3 +1159,39 @@ async def test_calls_that_wait_are_lost_with_their_client(caplog: pytest.LogCapt
         await turns(3)
         assert failures == ["lost: the client is gone"]
     assert not caplog.records
+
+
+async def test_a_transport_that_is_full_is_not_asked_again_before_it_is_empty() -> None:
+    async with running() as bench:
+        peer = bench.connect()
+        peer.news()
+        peer.transport.is_stuck = True
+        peer.session.enqueue(Payload(b"{}"))
+        bench.node.flush()
+        assert peer.session.outbox.is_blocked
+        assert bench.node.dirty == []
+
+
+async def test_much_said_in_one_turn_does_not_close_who_reads() -> None:
+    async with running(limits=Limits(outbox=1_000)) as bench:
+        peer = bench.connect()
+        peer.news()
+        for _ in range(5):
+            peer.session.enqueue(Payload(b"{}".ljust(800)))
+        bench.flush()
+        assert peer.transport.closed is None
+        assert len(peer.heard) == 6
+
+
+async def test_who_broke_the_rules_may_come_back_in_a_second() -> None:
+    async with running() as bench:
+        peer = bench.connect()
+        peer.session.receive("not what this wire speaks", 0.0)
+        assert [one["retry"] for one in peer.heard if one["t"] == "Bye"] == [1.0]
+
+
+async def test_what_the_machine_has_to_answer_is_said_before_the_last_word() -> None:
+    async with running() as bench:
+        peer = bench.connect()
+        peer.say_all({"t": "due"}, {"t": "break", "code": 4400})
+        assert [one["t"] for one in peer.heard[-2:]] == ["due", "Bye"]

@@ -1,6 +1,7 @@
 """The reference says what the code does: links, limits with their defaults, codes."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import anywire
 from anywire.limits import Limits
 from tests.docs.pages import PAGES, ROOT, blocks
 
@@ -74,6 +76,25 @@ def test_the_page_of_limits_names_every_limit_with_its_default() -> None:
             assert amount, (name, value)
             told[name] = int(amount[1]) * UNITS.get(amount[2], 1)
     assert told == defaults
+
+
+def test_the_page_of_an_app_names_everything_public() -> None:
+    told = (REFERENCE / "app.md").read_text(encoding="utf-8")
+    made = {
+        name
+        for function in (anywire.Anywire.__init__, anywire.Anywire.channel, anywire.Channel.on)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    asked = {
+        name
+        for kind in (anywire.Member, anywire.Room)
+        for name, value in vars(kind).items()
+        if not name.startswith("_")
+        and (inspect.iscoroutinefunction(value) or isinstance(value, property))
+    }
+    public = set(anywire.__all__) - {"__version__", "Channel"} | made | asked
+    assert {name for name in public if not re.search(rf"\b{name}\b", told)} == set()
 
 
 def test_the_page_of_codes_names_every_close_code_in_the_source() -> None:

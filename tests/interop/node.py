@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 HERE = Path(__file__).parent
-TIMEOUT = 10.0
+TIMEOUT = 5.0
 """Seconds within which whatever a test waits for has happened."""
 _LONGEST_LINE = 8 * 1024 * 1024
 

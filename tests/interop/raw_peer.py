@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
-from anywire.net.connection import Connection, Event
+from anywire.net.connection import Close, Connection, Event
 from anywire.net.deflate import Deflate
 from anywire.net.handshake import check, parse_url, request
 from anywire.net.http1 import ResponseParser
@@ -52,9 +52,9 @@ class RawPeer:
         payload = await self.reader.readexactly(size - 0x80)
         return first, bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
 
-    def hang_up(self) -> None:
-        """Close the connection once everything is written."""
-        self._writer.close()
+    def say_no_more(self) -> None:
+        """End the bytes of this side (TCP's FIN)."""
+        self._writer.write_eof()
 
 
 @asynccontextmanager
@@ -124,11 +124,9 @@ class Frames:
                 self._events += self.connection.receive(data) if data else self.connection.eof()
         return self._events.pop(0)
 
-    def write(self, *frames: bytes) -> None:
-        """Write bytes past the connection, as one."""
-        self._writer.write(b"".join(frames))
-
-    async def hang_up(self) -> None:
-        """Close the socket."""
+    async def close(self) -> None:
+        """Say goodbye, hear it answered, and close the socket."""
+        self.connection.close()
+        assert await self.event() == Close(1000, clean=True)
         self._writer.close()
         await self._writer.wait_closed()

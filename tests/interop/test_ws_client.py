@@ -4,7 +4,8 @@ The app echoes. ws reads what we write and judges it; what ws would not write is
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 
 import pytest
 import pytest_asyncio
@@ -21,6 +22,7 @@ from tests.interop.cases import (
     EDGES,
     FAULTS,
     LARGEST,
+    OURS,
     PROBES,
     TALK,
     TERMS,
@@ -73,7 +75,7 @@ class Echo:
         """Connect ws, and wait until it is."""
         end = self.open(deflate=deflate)
         told = await end.hears("open")
-        assert bool(told.extensions) is bool(deflate)
+        assert bool(told.extensions) is (deflate is not False)
         return end
 
 
@@ -278,6 +280,13 @@ async def test_a_message_of_the_limit_is_taken_and_a_larger_one_refused_while_it
 # --- RFC 7692 -----------------------------------------------------------------------------------
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers(node: Node) -> AsyncIterator[dict[Deflate, Echo]]:
+    """A server for each of our sets of options."""
+    async with AsyncExitStack() as stack:
+        yield {ours: await stack.enter_async_context(serving(node, deflate=ours)) for ours in OURS}
+
+
 def answered(terms: Terms) -> set[str]:
     """What our server has to answer to the offer (7.1); nothing where it cannot meet it."""
     ours, asked = terms.ours, terms.ws
@@ -298,29 +307,30 @@ def answered(terms: Terms) -> set[str]:
 
 
 @pytest.mark.parametrize("terms", TERMS, ids=lambda terms: terms.id)
-async def test_any_terms_that_ws_offers_are_met_and_kept_both_ways(node: Node, terms: Terms) -> None:
-    async with serving(node, deflate=terms.ours) as echo:
-        end = echo.open(deflate={"threshold": 0, **terms.ws})
-        extensions = (await end.hears("open")).extensions
-        expected = answered(terms)
-        assert {part for part in extensions.split("; ") if part} == expected
-        read = [0]
-        for message in TALK:
-            end.send(message)
-            read.append((await end.hears_message(message)).read)
-        costs = [after - before for before, after in zip(read[1:], read[2:], strict=False)]
-        assert (costs[0] < 256) is bool(expected)  # 256 bytes are compressed, 255 are not
-        assert (costs[2] < 5000) is bool(expected)
-        is_kept = bool(expected) and "server_no_context_takeover" not in expected
-        assert (costs[3] < costs[2]) is is_kept
-        end.send("x" * 3000, fin=False)
-        end.order("ping", data=b"between")
-        assert (await end.hears("pong")).data == b"between"
-        end.send("y" * 3000, fin=False)
-        end.send("")
-        await end.hears_message("x" * 3000 + "y" * 3000)
-        end.close(1000)
-        await end.is_closed(1000)
+async def test_any_terms_that_ws_offers_are_met_and_kept_both_ways(
+    servers: dict[Deflate, Echo], terms: Terms
+) -> None:
+    end = servers[terms.ours].open(deflate={"threshold": 0, **terms.ws})
+    extensions = (await end.hears("open")).extensions
+    expected = answered(terms)
+    assert {part for part in extensions.split("; ") if part} == expected
+    read = [0]
+    for message in TALK:
+        end.send(message)
+        read.append((await end.hears_message(message)).read)
+    costs = [after - before for before, after in pairwise(read[1:])]
+    assert (costs[0] < 256) is bool(expected)  # 256 bytes are compressed, 255 are not
+    assert (costs[2] < 5000) is bool(expected)
+    is_kept = bool(expected) and "server_no_context_takeover" not in expected
+    assert (costs[3] < costs[2]) is is_kept
+    end.send("x" * 3000, fin=False)
+    end.order("ping", data=b"between")
+    assert (await end.hears("pong")).data == b"between"
+    end.send("y" * 3000, fin=False)
+    end.send("")
+    await end.hears_message("x" * 3000 + "y" * 3000)
+    end.close(1000)
+    await end.is_closed(1000)
 
 
 async def test_an_offer_with_a_wrong_parameter_is_declined_and_the_talk_goes_on_plain(

@@ -35,3 +35,7 @@ def test_an_accepted_answer_upgrades_and_closes() -> None:
     answer = Answer.accepted(4401, "no", subprotocol="x")
     told = (answer.status, answer.code, answer.reason, answer.payloads, answer.subprotocol)
     assert told == (101, 4401, "no", (), "x")
+
+
+def test_a_plain_answer_is_fine_unless_it_says_otherwise() -> None:
+    assert (Answer().status, Answer().body, Answer().code) == (200, b"", None)

@@ -44,8 +44,8 @@ export type ClientEvents = {
 
 type Queued = Outgoing & { data: Encoded };
 
-/** Close codes after which the same session would fail again: something of it, or another holder, is the cause. */
-const FATAL_TO_SESSION = new Set([1002, 1003, 1007, 1009, 4400, 4409]);
+/** Close codes after which the same session would fail again: something of it is the cause. */
+const FATAL_TO_SESSION = new Set([1002, 1003, 1007, 1009, 4400]);
 const REFUSED_CODES = new Set([4401, 4403]);
 const PROTOCOL_ERROR = 4400;
 /** Messages on their way past which uploads wait, */

@@ -15,7 +15,8 @@ import { onWake } from "./wake.js";
 type Listeners = { [K in keyof SocketEvents]: [event: SocketEvents[K]] };
 
 const OPEN = 1;
-const FINAL_CODES = new Set([4401, 4403]);
+/** A no, which would be the same again; and 4409: who came back would fight a newer connection for its session. */
+const FINAL_CODES = new Set([4401, 4403, 4409]);
 const LONGEST_TIMER = 2 ** 31 - 1;
 const SILENT = 4410;
 const ABNORMAL = 1006;

@@ -5,6 +5,7 @@ import { type Client, type ClientEvents, type ClientOptions, type ClientState, c
 import { AnywireError } from "../src/error.js";
 import { TestClock } from "./clock.js";
 import { type Connection, Peer } from "./peer.js";
+import { TestWebSocket } from "./wire.js";
 
 let peer: Peer;
 let clock: TestClock;
@@ -197,7 +198,7 @@ test("a server that does not have what was dropped here gets a new session", asy
   assert.equal(connection.query.get("session"), null);
 });
 
-for (const code of [1009, 4400, 4409]) {
+for (const code of [1009, 4400]) {
   test(`after close code ${code} the client begins a new session`, async () => {
     const client = start();
     const connection = await peer.next();
@@ -209,6 +210,34 @@ for (const code of [1009, 4400, 4409]) {
     assert.equal((await peer.next()).query.get("session"), null);
   });
 }
+
+test("a client whose session goes on elsewhere stays away", async () => {
+  const client = start();
+  const connection = await peer.next();
+  connection.welcome();
+  await until(client, "open");
+  connection.ws.close(4409, "replaced");
+  await until(client, "closed");
+  assert.deepEqual([client.closed?.code, client.closed?.text, client.closed?.data], ["closed", "replaced", { code: 4409 }]);
+  assert.equal(clock.waiting, 0);
+});
+
+test("a client that replaced a connection of its own stays open", () => {
+  const { WebSocket, made } = TestWebSocket.fresh();
+  const client = start({ WebSocket });
+  const welcome = { type: "welcome", session: "s1", token: "t1", beat: 25, received: 0, limits: {} };
+  const accept = (resumed: boolean) => {
+    made.at(-1)?.accept("anywire.json.1");
+    made.at(-1)?.receive(JSON.stringify({ ...welcome, resumed }));
+  };
+  accept(false);
+  for (const ms of [25_000, 5000, 0]) clock.advance(ms); // silence, a ping, the end, the next attempt
+  assert.equal(made.length, 2);
+  assert.match(made[1]?.url ?? "", /session=s1/);
+  accept(true);
+  made[0]?.lose(4409, "replaced");
+  assert.equal(client.state, "open");
+});
 
 test("the client acknowledges after 64 counted messages and with its heartbeat", async () => {
   const client = start();

@@ -57,7 +57,7 @@ function walk(seed: number, steps: number): void {
     accept: () => made.length && last().accept(pick(["", "anywire.json.1"])),
     receive: () => pick(made)?.receive('{"type":"pong"}'),
     error: () => pick(made)?.onerror?.({}),
-    lose: () => pick(made)?.lose(pick([1000, 1001, 1006, 1009, 4400, 4401, 4403, 4410])),
+    lose: () => pick(made)?.lose(pick([1000, 1001, 1006, 1009, 4400, 4401, 4403, 4409, 4410])),
     closing: () => made.length && (last().readyState = 2),
   };
   try {

@@ -130,7 +130,7 @@ test("the server is told the code of a close", async () => {
   assert.deepEqual(await connection.closed, { code: 3001, reason: "enough" });
 });
 
-for (const code of [4401, 4403]) {
+for (const code of [4401, 4403, 4409]) {
   test(`close code ${code} ends the attempts`, async () => {
     const socket = open();
     const connection = await peer.next();

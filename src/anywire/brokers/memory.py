@@ -27,11 +27,13 @@ from anywire.core.presence import PRESENCE, Change, Here
 from anywire.errors import Refused
 from anywire.frames import Position, Record, Since
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SEEN = 65_536
 SEEN_SECONDS = 300.0
 """The window of idempotency: this many ids, each this long."""
+QUIET = 4_096
+"""Rooms held while some of them are heard by nobody; past it, those lose what they keep first."""
 REMAINS = 16_384
 """Dropped rooms whose top offset is held."""
 _SWEEP = 1_000
@@ -270,7 +272,7 @@ class MemoryBroker:
         except TimeoutError:
             return Found((), [self._node, *others])
         except Exception:
-            logger.exception("the answer to %s failed", question.ask.value)
+            log.exception("the answer to %s failed", question.ask.value)
             return Found((), [self._node, *others])
         return Found((value,), others)
 
@@ -310,7 +312,7 @@ class MemoryBroker:
                     try:
                         self._deliver(record)
                     except Exception:  # not the publisher's fault, and the next must be delivered
-                        logger.exception("delivering a record of room %r failed", record.room)
+                        log.exception("delivering a record of room %r failed", record.room)
         finally:
             self._is_delivering = False
 
@@ -333,8 +335,9 @@ class MemoryBroker:
         for _ in range(min(count, len(self._rotation))):
             name = self._rotation.popleft()
             room = self._rooms[name]
-            room.trim(now)
-            if room.is_heard or room.records or room.here:
+            is_quiet = not room.is_heard and not room.here
+            room.trim(now, 0 if is_quiet and len(self._rooms) > QUIET else None)
+            if not is_quiet or room.records:
                 self._rotation.append(name)
                 continue
             del self._rooms[name]

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from anywire.body import Args, Body
+from anywire.body import Args, Body, one_of
 from anywire.cli.entry import Entry, failed
 from anywire.cli.script import event_line, raw_line
 from anywire.errors import Closed
@@ -288,7 +288,7 @@ def _message(direction: str, message: Message) -> Entry:
 
 def _value(data: Data) -> object:
     values = data.values() if isinstance(data, Args) else data.values
-    return values[0] if len(values) == 1 else list(values) if values else msgspec.UNSET
+    return one_of(values) if values else msgspec.UNSET
 
 
 def _optional(data: Data | None) -> object:

@@ -301,6 +301,8 @@ def _why(error: BaseException) -> str:
         )
     if isinstance(error, Refused):
         return error.text or error.code
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "the server speaks no TLS there; use ws:// instead of wss://"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not good: {error.verify_message} (-n takes any)"
     if isinstance(error, OSError) and (error.errno or 0) > 0:

@@ -28,11 +28,8 @@ AHEAD = 32
 
 
 def value_of(data: Data | None) -> Any:
-    """What a peer said as one plain value: the lone argument, None for none, else the list."""
-    if data is None:
-        return None
-    values = data.values() if isinstance(data, Args) else data.values
-    return values[0] if len(values) == 1 else list(values) if values else None
+    """What a peer said as one plain value; None where it said nothing."""
+    return None if data is None else data.one_value
 
 
 class _Target(Protocol):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from anywire.body import NO_BODY, Args, Body
+from anywire.body import NO_BODY, Args, Body, one_of
 from anywire.client.calls import Calls, Uploads
 from anywire.client.clock import Clock
 from anywire.client.flow import MOST, Flow
@@ -44,7 +44,7 @@ class Event(msgspec.Struct, frozen=True):
     @property
     def data(self) -> Any:
         """The arguments as one value: the lone one, None for none, else the list."""
-        return self.args[0] if len(self.args) == 1 else list(self.args) if self.args else None
+        return one_of(self.args)
 
 
 class Channel:

@@ -23,7 +23,7 @@ from anywire.client.calls import Calls, value_of
 from anywire.client.channel import Channel, hear, see
 from anywire.client.clock import Clock, LoopClock, Timer
 from anywire.client.dial import Dialer, Link
-from anywire.client.lifecycle import FINAL_CODES, SESSION_CODES, Lifecycle, State
+from anywire.client.lifecycle import FINAL_CODES, REFUSED_CODES, SESSION_CODES, Lifecycle, State
 from anywire.client.line import Line, Resumption
 from anywire.client.membership import Membership
 from anywire.client.tasks import Handler, Listeners, Tasks
@@ -46,8 +46,8 @@ from anywire.limits import Limits
 from anywire.net.handshake import parse_url
 from anywire.payload import Message, Payload
 from anywire.wires.anywire import OwnClient
-from anywire.wires.base import Cap, Request
 from anywire.wires.base import Client as Machine
+from anywire.wires.base import Request
 
 log = logging.getLogger(__name__)
 
@@ -340,7 +340,7 @@ class Client:
         except ProtocolError as error:
             self._cut(error.code, error.reason)
             return
-        if Cap.MANY not in self._machine.caps:
+        if self._machine.is_single:
             # One implicit membership is all there is: such a wire has no welcome.
             self._line.begin()
             self._stands(is_resumed=False)
@@ -392,7 +392,7 @@ class Client:
             error: AnywireError = Closed(code, reason)
             if self._refusal is not None:
                 error = self._refusal
-            elif code in FINAL_CODES:
+            elif code in REFUSED_CODES:
                 error = Refused("refused", reason)
             self._report(error)
             self._end(error, code)
@@ -506,7 +506,7 @@ class Client:
 
     def _at(self, alias: str) -> Sequence[Channel]:
         """The channels an alias means: with one implicit membership, all there are."""
-        if Cap.MANY not in self._machine.caps:
+        if self._machine.is_single:
             return list(self._channels.values())
         channel = self._channels.get(alias)
         return () if channel is None else (channel,)

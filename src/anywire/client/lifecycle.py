@@ -9,12 +9,12 @@ from enum import Enum, StrEnum, auto
 
 from anywire.client.backoff import Backoff
 
-FINAL_CODES = frozenset((4401, 4403))
-"""Close codes after which another attempt would end the same way (docs/reference/codes.md)."""
-SESSION_CODES = frozenset((1002, 1003, 1007, 1009, 4400, 4409))
-"""Close codes after which the same session would fail again: it, or its other holder, is the
-cause.
-"""
+REFUSED_CODES = frozenset((4401, 4403))
+"""Close codes of a no: another attempt would end the same way (docs/reference/codes.md)."""
+FINAL_CODES = REFUSED_CODES | {4409}
+"""… and of a session that a newer connection goes on with: who came back would fight for it."""
+SESSION_CODES = frozenset((1002, 1003, 1007, 1009, 4400))
+"""Close codes after which the same session would fail again: something of it is the cause."""
 
 
 class State(StrEnum):

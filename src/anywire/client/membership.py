@@ -15,7 +15,6 @@ from anywire.client.clock import Clock, Timer
 from anywire.client.line import Line
 from anywire.errors import AnywireError, Closed, Refused
 from anywire.frames import Gap, Join, Joined, Leave, Outcome, Position, Ref, Refusal, Since
-from anywire.wires.base import Cap
 
 JOIN_AGAIN = 0.5
 """Seconds, at least, before a join that was refused for its rate is tried again."""
@@ -133,11 +132,7 @@ class Membership:
         if self.stage is not Stage.LEAVING:
             is_known = self.stage is Stage.JOINED or self._asked is not None
             self._over(Refused("left", f'"{self.address}" was left'), "")
-            if (
-                not is_known
-                or self._line.ended is not None
-                or Cap.MANY not in self._line.machine.caps
-            ):
+            if not is_known or self._line.ended is not None or self._line.machine.is_single:
                 return
             self.stage = Stage.LEAVING
             self._ask_to_leave()
@@ -235,7 +230,7 @@ class Membership:
         self._asked = None
         if self.stage is not Stage.JOINING or not self._line.is_live:
             return
-        if Cap.MANY not in self._line.machine.caps:
+        if self._line.machine.is_single:
             self._stand(
                 None, Outcome.FRESH, ""
             )  # the one membership there is came with the connection

@@ -12,7 +12,7 @@ from typing import cast
 from urllib.parse import urlencode
 
 from anywire.client.dial import Link, Receiver
-from anywire.errors import AnywireError, Refused
+from anywire.errors import AnywireError, Refused, close_reason
 from anywire.net.connection import Close, Connection, State
 from anywire.net.deflate import Deflate
 from anywire.net.handshake import HandshakeError, Target, check, parse_url, request
@@ -122,9 +122,10 @@ class _Socket(asyncio.Protocol):
         "_connection",
         "_deflate",
         "_early",
-        "_end",
+        "_has_ended",
         "_key",
         "_loop",
+        "_loss",
         "_max_message",
         "_parser",
         "_receiver",
@@ -156,8 +157,9 @@ class _Socket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
         self._early: list[bytes] = []
-        self._end: tuple[int, str] | None = None
-        """How the link ended; told once, when there is somebody to tell."""
+        self._loss: str | None = None
+        """Why the socket is gone."""
+        self._has_ended = False
         self._closing: asyncio.TimerHandle | None = None
         self.agreed: asyncio.Future[None] = loop.create_future()
         self.is_blocked = False
@@ -170,8 +172,8 @@ class _Socket(asyncio.Protocol):
         early, self._early = self._early, []
         for data in early:
             self._receive(data)
-        if self._end is not None:
-            receiver.on_closed(*self._end)
+        if self._loss is not None:
+            self._lost(self._loss)
 
     def write(self, payloads: Sequence[Payload]) -> None:
         connection = self._connection
@@ -190,7 +192,7 @@ class _Socket(asyncio.Protocol):
             return
         if code not in _SENDABLE and not 3000 <= code <= 4999:
             code = 1000  # RFC 6455, 7.4.1: the others are not for an endpoint to send
-        connection.close(code, reason.encode(errors="replace")[:123].decode(errors="ignore"))
+        connection.close(code, close_reason(reason))
         if self._closing is None:
             self._closing = self._loop.call_later(CLOSING, self.abort)
 
@@ -243,10 +245,9 @@ class _Socket(asyncio.Protocol):
         if not self.agreed.done():
             what = error or ConnectionError("the server hung up before the handshake was done")
             self.agreed.set_exception(what)
-        if self._connection is not None:
-            for event in self._connection.eof():
-                if isinstance(event, Close):
-                    self._ended(event.code, str(error or "the connection was lost"))
+        self._loss = str(error or "the connection was lost")
+        if self._receiver is not None:  # else `start` tells it, after what came before
+            self._lost(self._loss)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -283,6 +284,8 @@ class _Socket(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         connection, receiver = self._connection, self._receiver
         assert connection is not None and receiver is not None
+        if self._has_ended:
+            return  # RFC 6455, 5.5.1: what follows a close frame is nobody's
         events = connection.receive(data)
         if not events:
             receiver.on_heard()
@@ -291,7 +294,8 @@ class _Socket(asyncio.Protocol):
                 receiver.on_message(event)
             elif isinstance(event, Close):
                 self._hang_up(event.by_peer)
-                self._ended(event.code, event.reason)
+                self._has_ended = True
+                receiver.on_closed(event.code, event.reason)
             else:
                 receiver.on_heard()
 
@@ -304,8 +308,11 @@ class _Socket(asyncio.Protocol):
         if not by_peer:
             self._transport.close()
 
-    def _ended(self, code: int, reason: str) -> None:
-        if self._end is None:
-            self._end = (code, reason)
-            if self._receiver is not None:
-                self._receiver.on_closed(code, reason)
+    def _lost(self, why: str) -> None:
+        """The socket is gone; that is the end, unless the end was told."""
+        connection, receiver = self._connection, self._receiver
+        assert connection is not None and receiver is not None
+        for event in connection.eof():
+            if isinstance(event, Close):
+                self._has_ended = True
+                receiver.on_closed(event.code, why)

@@ -11,10 +11,24 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from anywire.errors import Refused
-from anywire.wires.base import Answer, Hello, Identity, Machine, Opening, Reason, User, Why, Wire
+from anywire.wires.base import (
+    Answer,
+    Hello,
+    Identity,
+    Machine,
+    Opening,
+    Reason,
+    Role,
+    User,
+    Why,
+    Wire,
+)
 
 if TYPE_CHECKING:
     from anywire.core.node import Node
+
+_ROLES = (Role.NEW, Role.RESUME)
+"""What the core can do for an opening; there is no session that another role could be part of."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +48,7 @@ async def admit(node: "Node", wire: Wire, hello: Hello) -> Admitted | Answer:
     opening = wire.open(hello)
     if isinstance(opening, Answer):
         return opening
-    if opening.machine is None:
+    if opening.machine is None or opening.role not in _ROLES:
         return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
     if opening.auth is Identity.FRAME:
         return Admitted(opening, opening.machine, User("", is_anonymous=True))
@@ -47,5 +61,5 @@ async def admit(node: "Node", wire: Wire, hello: Hello) -> Admitted | Answer:
         id = secrets.token_hex(4)
         log.exception("authenticate failed, told as internal %s", id)
         text = f"the server failed; its log has the cause under {id}"
-        return wire.refuse(hello, Why(Reason.BUSY, code="internal", text=text, data={"id": id}))
+        return wire.refuse(hello, Why(Reason.FAILED, code="internal", text=text, data={"id": id}))
     return Admitted(opening, opening.machine, user)

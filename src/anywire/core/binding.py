@@ -15,11 +15,8 @@ from anywire.core.needs import Needs
 from anywire.core.parts import Parts, item_type
 from anywire.core.signature import EMPTY, Function, Lookup, Scope, Source
 from anywire.errors import Refused
-from anywire.limits import Limits
 
 __all__ = ["Binder", "Emits", "Needs", "Scope", "Source"]
-
-_NESTING = Limits().nesting
 
 
 class Described(NamedTuple):
@@ -35,8 +32,8 @@ class Binder:
 
     `path` are the names in the address's pattern, `kinds` the classes a parameter may ask for and
     the attribute of `Source` that holds each. `takes_event` gives a parameter `event` the event's
-    name; `is_message` says that a payload is one whole value. Raises ConfigurationError for a
-    signature that cannot work.
+    name; `is_message` says that a payload is one whole value; `nesting` is `Limits.nesting`. Raises
+    ConfigurationError for a signature that cannot work.
     """
 
     __slots__ = (
@@ -62,7 +59,7 @@ class Binder:
         kinds: Mapping[type, str],
         takes_event: bool = False,
         is_message: bool = False,
-        nesting: int = _NESTING,
+        nesting: int,
     ) -> None:
         read = Function(function)
         if read.is_kind(inspect.isgeneratorfunction):
@@ -97,7 +94,9 @@ class Emits:
 
     __slots__ = ("_fields", "event", "names")
 
-    def __init__(self, function: Callable[..., Any], event: str | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], event: str | None = None, *, nesting: int
+    ) -> None:
         read = Function(function)
         self.event = read.name if event is None else event
         parts = Parts(read, Lookup((), {}, False))
@@ -105,12 +104,12 @@ class Emits:
             raise read.wrong(
                 None, "describes an event, whose arguments are plain and go by position"
             )
-        self._fields = parts.fields(False, _NESTING)
+        self._fields = parts.fields(False, nesting)
         self.names = None if parts.rest else tuple(each.name for each in parts.free)
 
-    def check(self, values: Sequence[object]) -> None:
-        """Raise TypeError, naming event and field, where these are not the arguments that were
-        declared.
+    def body(self, values: tuple[object, ...]) -> Body:
+        """What goes out. Raises ValueError, naming event and field, where these are not the
+        arguments that were declared.
         """
         is_one = len(values) == 1
         try:
@@ -119,6 +118,9 @@ class Emits:
             args = Args(json, Form.JSON, Shape.ONE if is_one else Shape.LIST, blobs)
             self._fields.read_all(args, {})
         except ValueError as error:
-            raise TypeError(f'event "{self.event}": {error}') from None
+            raise ValueError(f'event "{self.event}": {error}') from None
         except Refused as error:
-            raise TypeError(f'event "{self.event}": {error.text}') from None
+            raise ValueError(f'event "{self.event}": {error.text}') from None
+        if self.names is None:
+            return body
+        return Body(body.json, body.blobs, names=self.names, values=values)

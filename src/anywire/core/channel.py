@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from anywire.body import Body
 from anywire.brokers.base import Keep
 from anywire.core.binding import Binder, Emits
 from anywire.core.presence import PRESENCE
 from anywire.errors import ConfigurationError, Refused
+from anywire.limits import Limits
 from anywire.payload import Policy
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class Channel:
         policy: Policy = Policy.CLOSE,
         parallel: int = 1,
         personal: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         if not pattern or "/" in pattern or not pattern.isprintable():
             raise ConfigurationError(
@@ -105,6 +108,7 @@ class Channel:
         self.leaving: Handler | None = None
         self.emitted: dict[str, Emits] = {}
         self._kinds = kinds
+        self._nesting = (limits or Limits()).nesting
 
     def match(self, address: str) -> dict[str, str] | None:
         """The fields of an address of this pattern; None for any other address."""
@@ -172,10 +176,10 @@ class Channel:
 
     def emits(self, function: Function) -> Function:
         """Declare an event that goes out by a function that is never called: its name with `-` for
-        `_`, and its parameters.
+        `_`, and its parameters. What is sent or published under that name must fit them.
         """
         event = function.__name__.replace("_", "-")
-        self.emitted[event] = Emits(function, event)
+        self.emitted[event] = Emits(function, event, nesting=self._nesting)
         return function
 
     def find(self, event: str) -> Handler:
@@ -189,10 +193,12 @@ class Channel:
             )
         return handler
 
-    def names(self, event: str) -> tuple[str, ...] | None:
-        """Field names of an event that goes out, if it was declared."""
+    def body(self, event: str, args: tuple[object, ...]) -> Body:
+        """What an event that goes out carries. Raises ValueError for values JSON cannot hold, and
+        for others than `emits` declares.
+        """
         emitted = self.emitted.get(event)
-        return emitted.names if emitted is not None else None
+        return Body.of(*args) if emitted is None else emitted.body(args)
 
     def _handler(
         self,
@@ -213,6 +219,7 @@ class Channel:
             kinds=self._kinds,
             takes_event=takes_event,
             is_message=event == MESSAGE,
+            nesting=self._nesting,
         )
         limit = self.parallel if parallel is None else parallel
         if limit < 1:

@@ -18,11 +18,13 @@ from anywire.core import streaming
 from anywire.core.channel import Left
 from anywire.core.member import Member
 from anywire.core.membership import Memberships
+from anywire.core.past import past
 from anywire.core.stepping import Stepper
 from anywire.core.stream import Stream
 from anywire.core.turn import Later, Turn, args_of, data_of, drop_event, refusal, refuse_event
 from anywire.errors import Refused
 from anywire.frames import Auth, End, Event, Item, Join, Leave, Past, Ref, Refusal, Reply, Want
+from anywire.limits import is_too_long
 
 if TYPE_CHECKING:
     from anywire.core.node import Node
@@ -107,10 +109,16 @@ class Dispatcher:
         if handler is None:
             try:
                 handler = channel.find(frame.event)
-                if len(frame.event) > member.session.hello.limits.name:
+                if is_too_long(frame.event, member.session.hello.limits.name):
                     raise Refused("invalid", "the event's name is too long")
             except Refused as refused:
                 drop_event(member, frame, refused)
+                return True
+        streams = member.session.streams
+        if streams and frame.ref is not None:
+            limit = member.session.hello.limits.calls
+            if len(streams) >= limit:
+                drop_event(member, frame, _under_way(limit))
                 return True
         binder = handler.binder
         turn = Turn(member, frame, handler)
@@ -195,7 +203,7 @@ class Dispatcher:
     def reply(self, session: "Session", frame: Reply) -> None:
         """The client's answer to a call of ours; late and unasked ones are ignored."""
         if session.calls is None or not session.calls.answer(frame):
-            self._node.answered(session, frame)
+            self._node.questions.answered(session, frame)
 
     # --- questions ------------------------------------------------------------------------------
 
@@ -214,7 +222,7 @@ class Dispatcher:
         stream = Stream(member)
         limit = session.hello.limits.calls
         if len(session.streams or ()) >= limit:
-            _refuse_past(session, frame, Refused("busy", f"{limit} answers are under way"))
+            _refuse_past(session, frame, _under_way(limit))
             return
 
         def done(body: object, error: BaseException | None) -> None:
@@ -227,8 +235,8 @@ class Dispatcher:
                 where = f'history of "{member.channel.pattern}"'
                 _refuse_past(session, frame, refusal(error, where))
 
-        past = self._node.past(member, frame.since, frame.limit)
-        stream.task = self.stepper.start(past, done, "anywire past")
+        found = past(self._node, member, frame.since, frame.limit)
+        stream.task = self.stepper.start(found, done, "anywire past")
         if stream.task is not None and frame.ref not in (session.streams or ()):
             streaming.register(session, frame.ref, stream)
 
@@ -280,6 +288,10 @@ class Dispatcher:
 
 def _not_joined(alias: str) -> Refused:
     return Refused("unknown_address", f'join "{alias:.80}" first')
+
+
+def _under_way(limit: int) -> Refused:
+    return Refused("busy", f"{limit} answers are under way")
 
 
 def _refuse_past(session: "Session", frame: Past, refused: Refused) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from anywire.body import NO_ARGS, Args, Body
 from anywire.core.binding import Scope
+from anywire.core.entering import enter
 from anywire.core.member import Member
 from anywire.core.presence import PRESENCE, whole
 from anywire.core.recovery import Recovery, is_caught_up, is_new, recover
@@ -30,7 +31,7 @@ async def join(node: "Node", member: Member, frame: Join) -> None:
     data = await _authorised(member, frame)
     body = None if data is None else Body.of(data)
     _check_here(member)
-    member.room = await node.enter(member, member.room)
+    member.room = await enter(node, member, member.room)
     read = {room.name: await _read(node, member, room) for room in list(member.rooms.values())}
     present: Mapping[str, Sequence[bytes]] | None = None
     if member.channel.presence:

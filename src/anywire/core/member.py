@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from anywire.body import Args, Body, Shape
+from anywire.body import Args, Shape
 from anywire.core.channel import Channel, Handler, Left
+from anywire.core.entering import enter, exit
 from anywire.core.recovery import is_caught_up, is_new
 from anywire.core.room import Room
 from anywire.errors import CallFailed, Refused, Unsupported
 from anywire.frames import At, Event, Frame, Outcome, Position, Record, Ref, Since, Want
+from anywire.limits import is_too_long
 from anywire.wires.base import Cap, Hello, User
 
 if TYPE_CHECKING:
@@ -125,11 +127,11 @@ class Member:
     async def send(self, event: str, *args: object, volatile: bool = False) -> None:
         """Tell this member alone; waits while its outbox is over its mark.
 
-        After the end of the membership nothing is sent. Raises ValueError for a reserved name or
-        for values JSON cannot hold.
+        After the end of the membership nothing is sent. Raises ValueError for a reserved name, for
+        values JSON cannot hold, and for others than `emits` declares.
         """
         self.session.node.check_event(event)
-        body = Body.of(*args, names=self.channel.names(event))
+        body = self.channel.body(event, args)
         self.say(Event(self.alias, event, body, volatile=volatile))
         if self.session.is_over_mark:
             await self.session.node.drained(self.session)
@@ -154,7 +156,7 @@ class Member:
                 " send an event and let the client send one back"
             )
         session.node.check_event(event)
-        body = Body.of(*args, names=self.channel.names(event))
+        body = self.channel.body(event, args)
         if self.has_left:
             raise CallFailed("lost", "the client is gone")
         ref, answer = session.node.calls_of(session).open(timeout)
@@ -174,7 +176,7 @@ class Member:
         limits = self.hello.limits
         node = self.session.node
         if isinstance(room, str):
-            if not room or not room.isprintable() or len(room.encode()) > limits.name:
+            if not room or not room.isprintable() or is_too_long(room, limits.name):
                 raise Refused("invalid", f"a room's name is 1 to {limits.name} printable bytes")
             if self.channel.personal:
                 pattern = self.channel.pattern
@@ -187,14 +189,14 @@ class Member:
             return entered
         if entered is None and len(self.rooms) >= limits.members:
             raise Refused("busy", f"a member may be in {limits.members} rooms")
-        return await node.enter(self, room)
+        return await enter(node, self, room)
 
     async def exit(self, room: "str | Room") -> None:
         """Be in that room no more; harmless when it is not."""
         name = f"{self.channel.name}/{room}" if isinstance(room, str) else room.name
         found = self.rooms.get(name)
         if found is not None:
-            await self.session.node.exit(self, found)
+            await exit(self.session.node, self, found)
 
     async def track(self, **meta: object) -> None:
         """Be listed as present, with this meta (what other members may see).

@@ -10,11 +10,13 @@ from anywire.body import NO_ARGS
 from anywire.core import streaming
 from anywire.core.binding import Scope
 from anywire.core.channel import Left
+from anywire.core.entering import absent, dismiss
 from anywire.core.joining import join
 from anywire.core.member import Member
 from anywire.core.turn import data_of, drop_event, refusal
-from anywire.errors import Refused
+from anywire.errors import Refused, as_text
 from anywire.frames import Event, Join, Leave, Past, Refusal, Reply
+from anywire.limits import is_too_long
 
 if TYPE_CHECKING:
     from anywire.core.node import Node
@@ -80,11 +82,12 @@ class Memberships:
             room.remove(member)
         del session.members[member.alias]
         streaming.stop(member)
-        if tell:
-            session.send(Leave(member.alias, None, str(left.code), left.text))
+        absent(self._node, member)
         if member.queue is None:
             member.queue = deque()
         member.queue.append(left)
+        if tell:
+            session.send(Leave(member.alias, None, as_text(str(left.code)), as_text(left.text)))
         self._leaving[session.id, member.alias] = member
         self._node.dispatcher.advance(member)
         if tell and session.machine.is_single and not session.has_ended:
@@ -106,7 +109,7 @@ class Memberships:
         def done(_: object, error: BaseException | None) -> None:
             if error is not None:  # nobody waits for it; a bug is in the log
                 refusal(error, f'leave of "{member.channel.pattern}"')
-            self._node.dismiss(member)
+            dismiss(self._node, member)
             self._gone(member)
 
         handler = member.channel.leaving
@@ -135,7 +138,7 @@ class Memberships:
         if frame.alias not in session.members and len(session.members) >= limits.members:
             raise Refused("busy", f"a session may be joined to {limits.members} addresses")
         for name in (frame.address, frame.alias):
-            if len(name.encode(errors="replace")) > limits.name:
+            if is_too_long(name, limits.name):
                 raise Refused("invalid", f"an address has at most {limits.name} bytes")
         channel, fields = self._node.channels.find(frame.address)
         return Member(
@@ -164,7 +167,7 @@ class Memberships:
                     session.send(Reply(work.ref, work.alias, None, why.code, why.text))
                 case _:
                     pass
-        self._node.dismiss(member)
+        dismiss(self._node, member)
         self._refuse(session, frame, refusal(error, f'join of "{member.channel.pattern}"'))
         self._gone(member)
 

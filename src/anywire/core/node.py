@@ -2,49 +2,50 @@
 
 It knows no wire and no transport. Deliveries come from the broker, also those published here, so
 that one order holds on all nodes.
-
-Length: it is where everything is put together; most of it hands on to the part that does it.
 """
 
 import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from anywire.body import Body
 from anywire.brokers.base import (
-    Ask,
     Broker,
     Directory,
     History,
     Nodes,
     PresenceStore,
-    Question,
 )
 from anywire.core.calls import Calls
-from anywire.core.channel import PRESENCE, Channel, Channels, Left
+from anywire.core.channel import PRESENCE, Channel, Channels
 from anywire.core.clock import Deadline, Deadlines
 from anywire.core.dispatch import Dispatcher
-from anywire.core.gathering import Answers, Gathering
+from anywire.core.flushing import Flushing
 from anywire.core.member import Member
-from anywire.core.recovery import is_caught_up, is_new
+from anywire.core.questions import Questions
+from anywire.core.recovery import is_new
 from anywire.core.room import Room
 from anywire.core.session import Session
 from anywire.errors import Refused
-from anywire.frames import At, Position, Record, Ref, Reply, Since
-from anywire.limits import Limits
+from anywire.frames import At, Position, Record, Ref
+from anywire.limits import Limits, is_too_long
 from anywire.outbox import Outbox
 from anywire.transports.base import Transport
-from anywire.wires.base import Hello, Machine, Opening, Role, User, Wire
+from anywire.wires.base import (
+    ANONYMOUS_ID,
+    SESSION_ID,
+    Hello,
+    Machine,
+    Opening,
+    Role,
+    User,
+    Wire,
+)
 
 log = logging.getLogger(__name__)
 
-FLUSH_SESSIONS = 256
-"""Connections served per loop turn; then the loop gets its turn."""
-RUN = 64
-"""Publications that are put together at most."""
 LEASE = 45.0
 """Seconds a node's presence outlives its last sign of life; renewed three times as often."""
 
@@ -83,24 +84,24 @@ class Node:
         self.make_outbox = make_outbox
         self.sessions: dict[str, Session] = {}
         self.users: dict[str, set[Session]] = {}
+        self.detached: dict[Session, None] = {}
+        """Sessions that wait for a resume, the longest waiting first."""
         self.rooms: dict[str, Room] = {}
-        self.dirty: list[Session] = []
-        self.run: list[tuple[Record, At]] = []
-        """Publications of one room that wait for `settle`; empty almost always."""
-        self._run_room: Room | None = None
+        self.flushing = flushing = Flushing()
+        self.dirty, self.run = flushing.dirty, flushing.run
+        self.mark, self.schedule = flushing.mark, flushing.schedule
+        self.settle, self.flush = flushing.settle, flushing.flush
+        self.questions = Questions(self)
         self.dispatcher = Dispatcher(self)
         self.is_stopping = False
         self._authenticate = authenticate
         self._reserved = {PRESENCE: "presence", **(reserved or {})}
-        self._is_scheduled = False
-        self._call_soon: Callable[[Callable[[], None]], object] | None = None
         self._mark = 0
-        self._gathering: dict[str, Gathering] = {}
         self._renewal: Deadline | None = None
 
     async def start(self) -> None:
         """Open the broker; call once, in the loop that will serve."""
-        self.nodes.listen(self.id, self.answer)
+        self.nodes.listen(self.id, self.questions.answer)
         await self.broker.start(self.deliver)
         self._renew()
 
@@ -131,7 +132,7 @@ class Node:
     async def authenticated(self, hello: Hello, credentials: object = None) -> User:
         """Who opens this conversation. Raises Refused, also when the application takes too long."""
         if self._authenticate is None:
-            return hello.user or User(f"anonymous.{hello.id(2)}", is_anonymous=True)
+            return hello.user or _anonymous(hello)
         if credentials is not None:
             hello = _with_credentials(hello, credentials)
         try:
@@ -139,7 +140,12 @@ class Node:
                 user = await self._authenticate(hello)
         except TimeoutError as error:
             raise Refused("timeout", "authentication took too long") from error
-        return user or User(f"anonymous.{hello.id(2)}", is_anonymous=True)
+        if user is None:
+            return _anonymous(hello)
+        id: object = user.id
+        if not isinstance(id, str):  # a number of a database: it could not be a key in JSON
+            raise TypeError(f"a user's id is a str, not {id!r:.80}: User(str(id))")
+        return user
 
     def open(
         self,
@@ -162,7 +168,7 @@ class Node:
                 return found
             opening = Opening(
                 machine=machine,
-                session=hello.id(0),
+                session=hello.id(SESSION_ID),
                 subprotocol=opening.subprotocol,
                 auth=opening.auth,
             )
@@ -192,8 +198,15 @@ class Node:
         """It is known now whose session this is."""
         self.users.setdefault(session.user.id, set()).add(session)
 
+    def let_wait(self, session: Session) -> None:
+        """The session has lost its transport and waits for a resume."""
+        self.detached[session] = None
+        if len(self.detached) > self.limits.detached:
+            next(iter(self.detached)).end(4410, "too many wait for a resume", is_clean=False)
+
     def forget(self, session: Session) -> None:
         """The session has ended."""
+        self.detached.pop(session, None)
         self.sessions.pop(session.id, None)
         mates = self.users.get(session.user.id)
         if mates is not None:
@@ -224,42 +237,6 @@ class Node:
         session.when_under_mark(wake)
         await future
 
-    # --- writing --------------------------------------------------------------------------------
-
-    def mark(self, session: Session) -> None:
-        """This session has something to write: it will be flushed once in this turn of the loop."""
-        self.dirty.append(session)
-        if not self._is_scheduled:
-            self.schedule()
-
-    def schedule(self) -> None:
-        """Flush the dirty sessions at the end of this loop turn."""
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            if self._call_soon is None:  # asked once: it costs a system call
-                self._call_soon = asyncio.get_running_loop().call_soon
-            self._call_soon(self.flush)
-
-    def flush(self) -> None:
-        """One joined write per dirty connection, at most so many connections per turn."""
-        self.settle()
-        self._is_scheduled = False
-        batch = self.dirty
-        if len(batch) > FLUSH_SESSIONS:
-            self.dirty = batch[FLUSH_SESSIONS:]
-            del batch[FLUSH_SESSIONS:]
-        else:
-            self.dirty = []
-        for session in dict.fromkeys(batch):  # a put and its transport may both have marked one
-            try:
-                if session.flush():
-                    self.dirty.append(session)
-            except Exception:
-                log.exception("flushing %r failed; it is closed", session)
-                session.abort(1011, "internal error")
-        if self.dirty:
-            self.schedule()
-
     # --- publishing -----------------------------------------------------------------------------
 
     def check_event(self, event: str) -> None:
@@ -267,8 +244,10 @@ class Node:
         owner = self._reserved.get(event)
         if owner is not None:
             raise ValueError(f'the event "{event}" is reserved by "{owner}"; choose another name')
-        if not event or len(event) > self.limits.name:
-            raise ValueError(f"an event's name has 1 to {self.limits.name} characters")
+        if not event or is_too_long(event, self.limits.name):
+            raise ValueError(f"an event's name has 1 to {self.limits.name} bytes")
+        if not event.isascii():
+            event.encode()  # a lone surrogate is no text: UnicodeEncodeError is a ValueError
 
     async def publish(
         self,
@@ -284,11 +263,10 @@ class Node:
         """Number, keep and carry one publication; see `Room.publish`."""
         self.check_event(event)
         channel = room.channel
-        names = channel.names(event) if channel is not None else None
         record = Record(
             room=room.name,
             event=event,
-            body=Body.of(*args, names=names),
+            body=Body.of(*args) if channel is None else channel.body(event, args),
             id=id,
             but=_names(but),
             time=self.wall(),
@@ -317,26 +295,9 @@ class Node:
             self.settle()
             room.fan_out(record, at)
         else:
-            if self._run_room is not room or len(self.run) >= RUN:
-                self.settle()
-                self._run_room = room
-            self.run.append((record, at))
-            if not self._is_scheduled:
-                self.schedule()
+            self.flushing.hold(room, record, at)
         for member in list(room.parked):
             member.park(room, record, at)
-
-    def settle(self) -> None:
-        """Put the run of publications that waits into its room's outboxes.
-
-        Publications of one room that follow each other within a loop turn are put together, as one
-        entry per member. Whatever else is said, or changes who hears them, settles the run first:
-        so every member hears everything in the order in which it happened.
-        """
-        room, run = self._run_room, self.run
-        if room is not None:
-            self._run_room, self.run = None, []
-            room.fan_out_run(run)
 
     def room(self, name: str, channel: Channel | None = None) -> Room:
         """The room of this name, to publish to or to enter; it need not have members."""
@@ -344,78 +305,6 @@ class Node:
         if found is not None:
             return found
         return Room(self, name, channel or self.channels.of_room(name))
-
-    # --- joining --------------------------------------------------------------------------------
-
-    async def enter(self, member: Member, room: Room) -> Room:
-        """Put a member into a room; when it returns, nothing published there is missed."""
-        room = self.rooms.setdefault(room.name, room)
-        member.rooms[room.name] = room
-        if member.parked is not None:
-            room.parked[member] = None
-        else:
-            room.add(member)
-        if not room.is_subscribed:
-            try:
-                await self._subscribe(room)
-            except BaseException:  # cancelled, too: a member that hears nothing is none
-                member.rooms.pop(room.name, None)
-                room.remove(member)
-                self.spawn(self._release(room), "anywire release")
-                raise
-        return room
-
-    async def _subscribe(self, room: Room) -> None:
-        async with self._lock(room):
-            if room.is_subscribed:
-                return
-            begun = await self.broker.subscribe(room.name)
-            if not is_caught_up(room.delivered, begun):  # what follows may have come already
-                room.delivered = begun
-            room.is_subscribed = True
-
-    async def exit(self, member: Member, room: Room) -> None:
-        """Take a member out of a room."""
-        member.rooms.pop(room.name, None)
-        room.remove(member)
-        await self._release(room)
-
-    def dismiss(self, member: Member) -> None:
-        """The membership is over: its rooms and its presence forget it."""
-        rooms = list(member.rooms.values())
-        member.rooms = {}
-        for room in rooms:
-            room.remove(member)
-        if member.presence_key is not None or any(room.is_empty() for room in rooms):
-            self.spawn(self._dismissed(member, rooms), "anywire dismiss")
-
-    async def _dismissed(self, member: Member, rooms: list[Room]) -> None:
-        if member.presence_key is not None:
-            await self.presence.exit(
-                member.room.name, self.id, member.presence_key, member.id, member.channel.keep
-            )
-        for room in rooms:
-            await self._release(room)
-
-    async def _release(self, room: Room) -> None:
-        """Unsubscribe a room that nobody here is in."""
-        if not room.is_empty():
-            return
-        try:
-            async with self._lock(room):
-                if not room.is_empty() or not room.is_subscribed:
-                    return
-                room.is_subscribed = False  # first: who enters meanwhile waits for the lock
-                room.delivered = None
-                await self.broker.unsubscribe(room.name)
-        finally:
-            if room.is_empty() and self.rooms.get(room.name) is room:
-                del self.rooms[room.name]
-
-    def _lock(self, room: Room) -> AbstractAsyncContextManager[None]:
-        if room.lock is None:
-            room.lock = asyncio.Lock()
-        return room.lock
 
     def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> None:
         """Run something of our own; an error is a bug and is logged."""
@@ -426,100 +315,31 @@ class Node:
 
         self.dispatcher.stepper.start(coroutine, done, name)
 
-    # --- presence, history, other nodes ---------------------------------------------------------
+    # --- presence -------------------------------------------------------------------------------
 
     async def track(self, member: Member) -> None:
         """List a member as present in its address's room."""
         key = member.channel.presence
         if member.presence_key is None:
-            member.presence_key = key(member) if callable(key) else member.user.id
+            name: object = key(member) if callable(key) else member.user.id
+            if not isinstance(name, str):
+                raise TypeError(f"a presence key is a str, not {name!r:.80}")
+            member.presence_key = name
+        name = member.presence_key
         meta = Body.of(member.meta or {}).json[1:-1]
         await self.presence.enter(
             member.room.name,
             self.id,
-            member.presence_key,
+            name,
             member.id,
             meta,
             LEASE,
             member.channel.keep,
         )
-        if member.has_left and not member.rooms:
+        if member.has_left:  # meanwhile, so that nobody else takes it off the list
             await self.presence.exit(
-                member.room.name, self.id, member.presence_key, member.id, member.channel.keep
+                member.room.name, self.id, name, member.id, member.channel.keep
             )
-
-    async def past(self, member: Member, since: Since, limit: int) -> Body:
-        """What was published at a member's address, as the answer to `Past`."""
-        if member.channel.keep is None:
-            raise Refused("unsupported", f'"{member.channel.pattern}" keeps no history')
-        bound = max(0, min(limit or self.limits.replay, self.limits.replay))
-        is_asked = since.positions or since.time is not None or since.last is not None
-        asked = since if is_asked else Since(last=bound)
-        return Body.of(list(map(_told, await self.records(member.room.name, asked, bound))))
-
-    async def records(self, room: str, since: Since, limit: int) -> list[Record]:
-        """What is kept of a room since a point, without who came and went."""
-        records, _, _ = await self.history.since(room, since, min(limit, self.limits.replay))
-        return [record for record in records if record.event != PRESENCE]
-
-    async def count(self, room: str) -> int:
-        """Members of a room on all nodes."""
-        found = await self.nodes.ask(None, Question(ask=Ask.COUNT, room=room), 5.0)
-        return sum(value for value in found.values if isinstance(value, int))
-
-    async def kick(self, room: str, text: str) -> int:
-        """End the membership of everyone in a room, on all nodes."""
-        found = await self.nodes.ask(None, Question(ask=Ask.KICK, room=room, text=text), 5.0)
-        return sum(value for value in found.values if isinstance(value, int))
-
-    async def close_user(self, user: str, text: str) -> int:
-        """End every session of a user, on all nodes; they may not come back by themselves."""
-        found = await self.nodes.ask(None, Question(ask=Ask.CLOSE_USER, user=user, text=text), 5.0)
-        return sum(value for value in found.values if isinstance(value, int))
-
-    def answer(self, question: Question) -> object:
-        """What this node says to a question of another (or of itself)."""
-        room = self.rooms.get(question.room)
-        match question.ask:
-            case Ask.COUNT:
-                return 0 if room is None else len(room.members())
-            case Ask.KICK:
-                members = [] if room is None else room.members()
-                for member in members:
-                    left = Left("kicked", question.text, clean=True)
-                    self.dispatcher.finish(member, left, tell=True)
-                return len(members)
-            case Ask.CLOSE_USER:
-                sessions = list(self.users.get(question.user, ()))
-                for session in sessions:
-                    session.close(4403, question.text or "closed by the server")
-                return len(sessions)
-            case _:
-                return None
-
-    async def call_room(
-        self,
-        room: Room,
-        event: str,
-        args: tuple[object, ...],
-        *,
-        timeout: float,  # noqa: ASYNC109
-    ) -> Answers:
-        """Ask everyone in a room of this process; see `Room.call`."""
-        ref = secrets.token_hex(8)
-        found = self.rooms.get(room.name)
-        gathering = self._gathering[ref] = Gathering([] if found is None else found.members())
-        try:
-            await self.publish(room, event, args, ref=ref)
-            return await gathering.wait(timeout)
-        finally:
-            del self._gathering[ref]
-
-    def answered(self, session: Session, reply: Reply) -> None:
-        """An answer that no call waits for: one of an acknowledged broadcast, or none of ours."""
-        gathering = self._gathering.get(str(reply.ref))
-        if gathering is not None:
-            gathering.take(session, reply)
 
     def _renew(self) -> None:
         """Tell the store, three times per lease, that this node lives."""
@@ -538,22 +358,8 @@ def _names(but: But) -> tuple[str, ...]:
     return tuple(name for one in but for name in _names(one))
 
 
-def _told(record: Record) -> dict[str, object]:
-    """One publication in the answer to `Past`."""
-    values = record.body.values
-    position = record.position
-    assert position is not None  # what is kept is numbered
-    told: dict[str, object] = {
-        "event": record.event,
-        "time": record.time,
-        "offset": position.offset,
-        "epoch": position.epoch,
-    }
-    if len(values) > 1 and not record.body.is_named:
-        told["args"] = list(values)
-    elif values:
-        told["data"] = record.body.one_value
-    return told
+def _anonymous(hello: Hello) -> User:
+    return User(f"anonymous.{hello.id(ANONYMOUS_ID)}", is_anonymous=True)
 
 
 def _with_credentials(hello: Hello, credentials: object) -> Hello:

@@ -40,15 +40,19 @@ def recover(
 
     `since` is what the client asked, `past` what history answered (None: this room keeps none),
     `parked` what was delivered from the subscription to this moment, in order of arrival. A member
-    that asked nothing for this room begins at the position that was read.
+    that asked nothing for this room begins at the position that was read. A mark alone is `off`:
+    only the node that wrote it could say what stood there, and none keeps that.
     """
     known = None if since is None else since.positions.get(room)
-    asked = since is not None and (known is not None or since.time is not None)
+    is_placed = known is not None or (since is not None and since.time is not None)
+    asked = is_placed or (since is not None and since.mark is not None)
     if past is None:
         outcome = Outcome.LOST if asked else Outcome.FRESH
         reason = "off" if asked else ""
         return Recovery(tuple(parked), outcome, reason, None, _last(parked, None))
     records, read, lost = past
+    if not is_placed:
+        lost = "off"
     # By the position that was read, not the last record's: there may be no record, and what the
     # client has already can still arrive.
     fresh = [record for record in parked if is_new(record, read)]

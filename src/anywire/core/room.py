@@ -8,10 +8,12 @@ Budget: 0.5 µs per member of one publish, beside the write. A put never changes
 sets are never altered while they are walked.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from anywire.core.channel import Channel
+from anywire.core.past import records
 from anywire.core.presence import PRESENCE, presence_of
 from anywire.frames import At, Position, Record, Since
 from anywire.payload import Framing, Payload, Policy
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from anywire.core.node import Node
     from anywire.core.session import Session
 
+
+log = logging.getLogger(__name__)
 
 RUN_BYTES = 32 * 1024
 """What is put together as one entry at most."""
@@ -95,13 +99,14 @@ class Room:
 
         `but`: members, or whole rooms, that do not hear it. `id`: a second publish with it is not
         delivered. `volatile`: may be dropped for slow members, and is not kept. Never waits for a
-        member. Raises ValueError for a reserved name or for values JSON cannot hold.
+        member. Raises ValueError for a reserved name, for values JSON cannot hold, and for others
+        than `emits` declares.
         """
         return await self._node.publish(self, event, args, but=but, id=id, volatile=volatile)
 
     async def history(self, *, limit: int = 100, since: Since | None = None) -> Sequence[Record]:
         """What was published here and is kept, oldest first: the last `limit`, or all `since`."""
-        return await self._node.records(self.name, since or Since(last=limit), limit)
+        return await records(self._node, self.name, since or Since(last=limit), limit)
 
     async def call(
         self,
@@ -110,15 +115,15 @@ class Room:
         timeout: float = 10.0,  # noqa: ASYNC109 (what came in time counts)
     ) -> "Answers":
         """Ask every member of this process and wait for the answers, at most `timeout` seconds."""
-        return await self._node.call_room(self, event, args, timeout=timeout)
+        return await self._node.questions.call(self, event, args, timeout=timeout)
 
     async def count(self) -> int:
         """Members on all nodes."""
-        return await self._node.count(self.name)
+        return await self._node.questions.count(self.name)
 
     async def kick(self, text: str = "") -> int:
         """End the membership of everyone in this room, on all nodes; returns how many."""
-        return await self._node.kick(self.name, text)
+        return await self._node.questions.kick(self.name, text)
 
     def add(self, member: "Member") -> None:
         """Deliver to this member from now on."""
@@ -189,7 +194,10 @@ class Room:
         node = self._node
         dirty = node.dirty
         for lane in self.lanes.values():
-            payloads = [self.encode(lane.codec, lane.alias, record, at) for record, at in run]
+            encoded = [self._encoded(lane, record, at) for record, at in run]
+            payloads = [payload for payload in encoded if payload is not None]
+            if not payloads:
+                continue
             first = payloads[0]
             whole = Payload(first.data, is_text=first.is_text, rest=(*first.rest, *payloads[1:]))
             for division in lane.divisions.values():
@@ -211,7 +219,9 @@ class Room:
         dirty = node.dirty
         but = record.but
         for lane in self.lanes.values():
-            payload = self.encode(lane.codec, lane.alias, record, at)
+            payload = self._encoded(lane, record, at)
+            if payload is None:
+                continue
             for division in lane.divisions.values():
                 framed = payload.framed(division.framing)
                 if not but:
@@ -224,6 +234,16 @@ class Room:
                             dirty.append(session)
         if dirty:
             node.schedule()
+
+    def _encoded(self, lane: Lane, record: Record, at: At) -> Payload | None:
+        """What a lane is told; None, and a line in the log, where its codec cannot say it: that
+        hurts this publication on this lane, and nobody else.
+        """
+        try:
+            return self.encode(lane.codec, lane.alias, record, at)
+        except Exception:
+            log.exception('%s cannot say "%r" in %r', lane.codec.name, record.event, self)
+            return None
 
     def encode(self, codec: Codec, alias: str, record: Record, at: At) -> Payload:
         """What a lane is told about one record."""

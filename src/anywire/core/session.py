@@ -38,13 +38,24 @@ from anywire.frames import (
 )
 from anywire.payload import UNFRAMED, Framed, Framing, Message, Payload
 from anywire.transports.base import Transport
-from anywire.wires.base import Cap, Codec, Hello, Identity, Machine, Opening, User, Wire
+from anywire.wires.base import (
+    TOKEN_ID,
+    Cap,
+    Codec,
+    Hello,
+    Identity,
+    Machine,
+    Opening,
+    User,
+    Wire,
+)
 
 if TYPE_CHECKING:
     from anywire.core.calls import Calls
     from anywire.core.clock import Deadline
     from anywire.core.member import Member
     from anywire.core.node import Node
+    from anywire.core.room import Room
     from anywire.core.stream import Inbox, Stream
 
 log = logging.getLogger(__name__)
@@ -125,8 +136,7 @@ class Session:
         self.user = user
         self.machine = machine
         self.codec: Codec = machine.codec
-        self.can_reply = bool(machine.caps & Cap.REPLY)
-        self.can_stream = bool(machine.caps & Cap.STREAM)
+        self._read_caps()
         self.outbox = node.make_outbox(
             bound=limits.outbox,
             kept_bytes=limits.kept_bytes if resumes else 0,
@@ -140,7 +150,7 @@ class Session:
         self.members: dict[str, Member] = {}
         self.serial = 0
         """Members this session ever had: the next one's number."""
-        self.token = hello.id(1) if resumes else ""
+        self.token = hello.id(TOKEN_ID) if resumes else ""
         self._old_token = ""
         self.is_admitted = opening.auth is Identity.HELLO
         self.is_held = False
@@ -196,7 +206,8 @@ class Session:
         if self._old_token:
             self._old_token = ""  # the peer has the new one: this message came under it
         if machine.codec is not self.codec:
-            self._recode()
+            self._move(self.framing, machine.codec)
+            self._read_caps()
         for payload in machine.due():  # a handshake's answer comes before what the frames bring
             self.enqueue(payload)
         try:
@@ -241,6 +252,7 @@ class Session:
         else:
             window = self.hello.limits.resume
             self._expiry = self.node.deadlines.at(self.node.now() + window, self._expire)
+            self.node.let_wait(self)
 
     # --- what the core says ---------------------------------------------------------------------
 
@@ -356,8 +368,10 @@ class Session:
             outbox.clear()  # put by who did not know yet
             return False
         if outbox.is_overflown:
-            self.close(4408, "too slow", retry=0.0)
-            return False
+            if transport is None or outbox.is_blocked or self.is_held:
+                self.close(4408, "too slow", retry=0.0)
+                return False
+            outbox.is_overflown = False  # much was said at once: let us see how fast it reads
         if transport is None or outbox.is_blocked or self.is_held or not outbox.waiting:
             return False
         framed = outbox.take(FLUSH_BYTES)
@@ -522,7 +536,7 @@ class Session:
         """The peer broke the rules of its protocol."""
         log.debug("session %s: %s", self.id, error)
         self._write_due()
-        self.close(error.code, error.reason)
+        self.close(error.code, error.reason, retry=1.0)
 
     def _welcome(self, *, resumed: bool = False) -> Welcome:
         limits = self.hello.limits
@@ -541,15 +555,16 @@ class Session:
         self.can_stream = bool(self.machine.caps & Cap.STREAM)
 
     def _link(self, transport: Transport) -> None:
+        self.node.detached.pop(self, None)
         self.transport = transport
         self._is_strained = False
         self.is_held = False
-        self._reframe(transport.framing)
+        self._move(transport.framing, self.codec)
 
     def _unlink(self) -> None:
         self.transport = None
         self._cancel_beat()
-        self._reframe(UNFRAMED)
+        self._move(UNFRAMED, self.codec)
 
     def _cancel_beat(self) -> None:
         if self._beat is not None:
@@ -572,25 +587,17 @@ class Session:
             self._is_strained = True
             self.transport.pause()
 
-    def _reframe(self, framing: Framing) -> None:
-        """Move to other divisions: what is broadcast from now on is framed for this transport."""
-        if framing.key == self.framing.key:
-            self.framing = framing
-            return
-        placed = [(room, member) for member in self.members.values() for room in member.delivered()]
+    def _move(self, framing: Framing, codec: Codec) -> None:
+        """Move to the lanes and divisions of another framing or codec, for all that is broadcast
+        from now on.
+        """
+        placed: list[tuple[Room, Member]] = []
+        if framing.key != self.framing.key or codec is not self.codec:
+            members = self.members.values()
+            placed = [(room, member) for member in members for room in member.delivered()]
         for room, member in placed:
             room.remove(member)
-        self.framing = framing
-        for room, member in placed:
-            room.add(member)
-
-    def _recode(self) -> None:
-        """The machine has changed its codec: move to other lanes."""
-        placed = [(room, member) for member in self.members.values() for room in member.delivered()]
-        for room, member in placed:
-            room.remove(member)
-        self.codec = self.machine.codec
-        self._read_caps()
+        self.framing, self.codec = framing, codec
         for room, member in placed:
             room.add(member)
 

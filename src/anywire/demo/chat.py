@@ -72,7 +72,7 @@ def make_app(token: str, *, limits: Limits | None = None) -> Anywire:
     async def leave_room(member: Member, room: str) -> dict[str, str]:
         if left := member.rooms.get(f"chat/{room}"):
             await member.exit(room)
-            await left.publish("user-left", member.user.id, _name(member))
+            await left.publish("user-left", member.user.id, _name(member), volatile=True)
             if member.state["room"] == room:
                 member.state["room"] = LOBBY
         return {"status": "ok"}
@@ -95,7 +95,7 @@ def make_app(token: str, *, limits: Limits | None = None) -> Anywire:
     async def leave(member: Member, why: Left) -> None:
         for name, room in member.rooms.items():
             if name != member.room.name:
-                await room.publish("user-left", member.user.id, _name(member), but=member)
+                await _tell(member, room, "user-left")
 
     return app
 
@@ -109,6 +109,11 @@ def _name(member: Member) -> str:
     return str(member.user.claims["name"])
 
 
+async def _tell(member: Member, room: Room, event: str) -> None:
+    """Let the others know who came or went; not kept, or visitors would push out what was said."""
+    await room.publish(event, member.user.id, _name(member), but=member, volatile=True)
+
+
 async def _enter(member: Member, name: str) -> Room:
     """Be in a room, the one that bare messages go to, and let the others in it know."""
     if name != name.strip():
@@ -117,7 +122,7 @@ async def _enter(member: Member, name: str) -> Room:
     room = await member.enter(name)
     member.state["room"] = name
     if is_new:
-        await room.publish("user-joined", member.user.id, _name(member), but=member)
+        await _tell(member, room, "user-joined")
     return room
 
 

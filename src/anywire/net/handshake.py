@@ -6,7 +6,6 @@ comes in as an argument.
 """
 
 import base64
-import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from anywire.net.deflate import Deflate, Extension, PerMessageDeflate, parse_ext
 from anywire.net.head import Request, Response, header, tokens
 from anywire.net.response import Headers
 from anywire.net.response import field as header_line
+from anywire.net.rfc6455 import accept_key
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HOST_NAME = re.compile(r"[a-z0-9._~-]+")
@@ -49,10 +48,6 @@ class Offer:
     key: str
     subprotocols: tuple[str, ...] = ()
     extensions: tuple[Extension, ...] = ()
-
-    def choose(self, supported: Sequence[str]) -> str | None:
-        """The subprotocol the client likes best among those supported; None where none is."""
-        return next((name for name in self.subprotocols if name in supported), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +141,7 @@ def accept(
         raise ValueError(f"subprotocol {subprotocol!r} was not offered")
     lines = [
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-        header_line("Sec-WebSocket-Accept", _accept_key(offer.key)),
+        header_line("Sec-WebSocket-Accept", accept_key(offer.key)),
     ]
     if subprotocol is not None:
         lines.append(header_line("Sec-WebSocket-Protocol", subprotocol))
@@ -219,7 +214,7 @@ def check(
     is_upgraded = tokens(headers, "upgrade") == ["websocket"]
     if not is_upgraded or "upgrade" not in tokens(headers, "connection"):
         raise HandshakeError(status, "the server did not upgrade to a WebSocket", response)
-    if response.header("sec-websocket-accept") != _accept_key(_encode(key)):
+    if response.header("sec-websocket-accept") != accept_key(_encode(key)):
         raise HandshakeError(status, "the server's Sec-WebSocket-Accept is wrong", response)
     subprotocol = response.header("sec-websocket-protocol")
     if subprotocol is not None and subprotocol not in subprotocols:
@@ -280,10 +275,6 @@ def _subprotocols(value: str) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ProtocolError("a subprotocol is offered twice")
     return tuple(names)
-
-
-def _accept_key(key: str) -> str:
-    return _encode(hashlib.sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest())
 
 
 def _encode(data: bytes) -> str:

@@ -4,20 +4,25 @@ It is the transport's sink, as a session is for ours. Beats are sent for it, sin
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import MutableMapping
 from typing import Any
 
 from anywire.core.clock import Deadline
 from anywire.core.node import Node
+from anywire.frames import Bye
 from anywire.net.deflate import Deflate
 from anywire.net.handshake import Offer, accept
 from anywire.payload import Message, Payload
-from anywire.servers.exchange import AHEAD, Exchange, failed, log
+from anywire.servers.exchange import AHEAD, Exchange, failed
 from anywire.servers.static import text
 from anywire.servers.upgrade import take_socket
 from anywire.transports.base import Transport
 from anywire.transports.websocket import WebSocketTransport
+from anywire.wires.pulse import Pulse
+
+log = logging.getLogger(__name__)
 
 
 class GuestSocket:
@@ -29,10 +34,10 @@ class GuestSocket:
         "_denial",
         "_end",
         "_exchange",
-        "_heard",
         "_inbox",
         "_is_connected",
         "_node",
+        "_pulse",
         "_size",
         "_transport",
         "_waiter",
@@ -58,7 +63,7 @@ class GuestSocket:
         self._denial = False
         self._waiter: asyncio.Future[None] | None = None
         self._beat: Deadline | None = None
-        self._heard = 0.0
+        self._pulse = Pulse(node.limits.beat, node.limits.beat_timeout)
 
     # --- the app's side -------------------------------------------------------------------------
 
@@ -124,7 +129,7 @@ class GuestSocket:
 
     def receive(self, message: Message, now: float) -> None:
         """A whole message came in; reading pauses while the app is behind."""
-        self._heard = now
+        self._pulse.heard(now)
         self._inbox.append(message)
         self._size += len(message)
         if self._size > AHEAD and self._transport is not None:
@@ -133,7 +138,7 @@ class GuestSocket:
 
     def heard(self, now: float) -> None:
         """The peer is alive."""
-        self._heard = now
+        self._pulse.heard(now)
 
     def writable(self) -> None:
         """Everything written has been taken."""
@@ -180,8 +185,8 @@ class GuestSocket:
             self._exchange, accepted, node, max_size=node.limits.guest_message
         )
         self._transport = transport
-        self._heard = node.now()
-        self._beat = node.deadlines.at(self._heard + node.limits.beat, self._tick)
+        self._pulse.heard(node.now())
+        self._watch()
         transport.attach(self)
         if rest:
             transport.data_received(rest)
@@ -193,22 +198,21 @@ class GuestSocket:
         self._wake()
 
     def _tick(self) -> None:
-        """Once a beat: ask a silent peer for a sign of life, cut one that gave none."""
+        """Ask a silent peer for a sign of life, cut one that gave none."""
         self._beat = None
-        node, transport = self._node, self._transport
-        if transport is None:
-            return
-        limits = node.limits
-        silent = node.now() - self._heard
-        if silent >= limits.beat + limits.beat_timeout:
-            transport.abort()
-            return
-        if silent >= limits.beat:
-            transport.beat()
-            when = self._heard + limits.beat + limits.beat_timeout
-        else:
-            when = self._heard + limits.beat
-        self._beat = node.deadlines.at(when, self._tick)
+        assert self._transport is not None  # it began with the beats
+        for frame in self._pulse.tick(self._node.now()):
+            if isinstance(frame, Bye):
+                self._transport.abort()
+            else:
+                self._transport.beat()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Set the timer for the next tick. Later deadlines move it only when it fires."""
+        when = self._pulse.deadline()
+        if when is not None:
+            self._beat = self._node.deadlines.at(when, self._tick)
 
     def _rest(self) -> None:
         if self._beat is not None:

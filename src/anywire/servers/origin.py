@@ -1,4 +1,4 @@
-"""Origins: which web pages may open a conversation (RFC 6454; security rules O1 to O5). Pure.
+"""Origins: which web pages may open a conversation (RFC 6454). Pure.
 
 A browser sends cookies along whoever wrote the page, so a foreign page is refused before any code
 of the application runs. What sends no Origin is no browser and carries nobody's cookies.

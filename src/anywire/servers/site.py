@@ -144,14 +144,14 @@ class Site:
         answer = await admit(self._node, wire, hello)
         if not isinstance(answer, Answer):
             raise ConfigurationError(f"{wire.name} opened a session on {hello.path}, a plain route")
-        exchange.respond(Reply(answer.status, list(answer.headers), answer.body))
+        exchange.respond(Reply.of(answer))
 
 
 def _foreign(answer: Answer, why: str) -> Reply:
     """A foreign page never gets an upgrade, whatever the wire would say."""
     if answer.code is not None or answer.status < 400:
         return text(403, why)
-    return Reply(answer.status, list(answer.headers), answer.body)
+    return Reply.of(answer)
 
 
 def remote_of(exchange: Exchange) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 
 from anywire.net.http1 import Request
+from anywire.wires.base import Answer
 
 Headers = list[tuple[str, str]]
 
@@ -15,6 +16,11 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     headers: Headers
     body: bytes = b""
+
+    @classmethod
+    def of(cls, answer: Answer) -> "Reply":
+        """What a wire said, where it is no upgrade."""
+        return cls(answer.status, list(answer.headers), answer.body)
 
 
 class File(msgspec.Struct, frozen=True):

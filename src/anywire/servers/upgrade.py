@@ -1,7 +1,7 @@
 """Upgrade: from a request on a wire's path to a session over a WebSocket.
 
-The order is the host's duty (design 2.12): origin, handshake, then the wire and `authenticate`,
-then 101. Nothing suspends unless `authenticate` does.
+The order is the host's duty: origin, handshake, then the wire and `authenticate`, then 101. Nothing
+suspends unless `authenticate` does. See docs/decisions/0009-authentication-before-anything.md.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class Upgrader:
 
     def _answer(self, exchange: Exchange, offer: Offer, answer: Answer) -> None:
         if answer.code is None:
-            exchange.respond(Reply(answer.status, list(answer.headers), answer.body))
+            exchange.respond(Reply.of(answer))
             return
         transport, _ = self._accept(exchange, offer, answer.subprotocol)
         transport.write([payload.framed(transport.framing) for payload in answer.payloads])

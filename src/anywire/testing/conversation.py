@@ -31,7 +31,6 @@ from anywire.testing.clock import settled
 from anywire.testing.member import TestMember, plain
 from anywire.testing.pipe import MemoryLink
 from anywire.wires.base import Cap, Client
-from anywire.wires.raw import RawClient
 
 
 class Conversation:
@@ -171,7 +170,7 @@ class Conversation:
 
     @property
     def _is_single(self) -> bool:
-        return isinstance(self._machine, RawClient)
+        return self._machine.is_single
 
     async def _rejoin(self, member: TestMember) -> None:
         since = Since(positions=dict(member.positions)) if member.positions else None

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from anywire.body import Args, Body, Shape
+from anywire.body import Body
 from anywire.errors import Refused
 from anywire.frames import (
     Cancel,
+    Data,
     End,
     Event,
     Frame,
@@ -244,16 +245,9 @@ class TestMember:
         self._conversation.send(reply)
 
 
-def plain(data: Args | Body | None) -> Any:
-    """Arguments as one plain value: the lone one, None for none, else the list."""
-    if data is None:
-        return None
-    if isinstance(data, Body):
-        return data.one_value
-    if data.shape is Shape.ONE:
-        return data.value()
-    values = data.values()
-    return values[0] if len(values) == 1 else list(values) if values else None
+def plain(data: Data | None) -> Any:
+    """Arguments as one plain value; None where there are none."""
+    return None if data is None else data.one_value
 
 
 def body_of(args: tuple[object, ...], fields: dict[str, object]) -> Body:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from anywire.core.clock import Deadline, Deadlines
+from anywire.errors import close_reason
 from anywire.limits import Limits
 from anywire.net.connection import Close, Connection, State
 from anywire.net.deflate import PerMessageDeflate
-from anywire.net.rfc6455 import LARGEST_CONTROL, is_close_code
+from anywire.net.rfc6455 import is_close_code
 from anywire.payload import UNFRAMED, Carrier, Framed, Framing, Message
 from anywire.transports.base import Sink, Transport
 
@@ -171,8 +172,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         connection = self._connection
         if connection.state is not OPEN:
             return
-        text = reason.encode(errors="replace")[: LARGEST_CONTROL - 2].decode(errors="ignore")
-        connection.close(code if is_close_code(code) else 1011, text)
+        connection.close(code if is_close_code(code) else 1011, close_reason(reason))
         self._sink = _NOBODY
         self.resume()
         self._hang_up_later()
@@ -199,6 +199,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         now = self._now()
         events = self._connection.receive(data)
         sink = self._sink
+        if self._is_full and self._writer.get_write_buffer_size() > self._limits.outbox:
+            self.abort()  # it makes us answer pings, and never reads the answers
         if not events:
             sink.heard(now)
         for event in events:

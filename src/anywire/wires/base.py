@@ -156,9 +156,23 @@ class Hello(msgspec.Struct, kw_only=True):
         return found if isinstance(found, str) else None
 
     def id(self, n: int) -> str:
-        """The n-th id of this hello: 128 bits nobody can guess, always the same for the same n."""
+        """The n-th id of this hello: 128 bits nobody can guess, always the same for the same n.
+
+        0 to 2 are taken: `SESSION_ID`, `TOKEN_ID`, `ANONYMOUS_ID`; from `OWN_ID` on they are the
+        application's.
+        """
         digest = hashlib.blake2b(n.to_bytes(8, "big"), key=self.seed, digest_size=16).hexdigest()
         return f"{self.sign}.{digest}" if self.sign else digest
+
+
+SESSION_ID = 0
+"""Which id of a hello is the public id of the session that it opens."""
+TOKEN_ID = 1
+"""… the first secret to resume that session."""
+ANONYMOUS_ID = 2
+"""… the end of the user's id, where nobody knows the user."""
+OWN_ID = 3
+"""… the first one that an application may use for what it likes."""
 
 
 class Role(Enum):
@@ -233,6 +247,8 @@ class Reason(Enum):
     LIMIT = "limit"
     ORIGIN = "origin"
     STOPPING = "stopping"
+    FAILED = "failed"
+    """A bug of ours or of the application's; the log has it."""
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -283,6 +299,9 @@ class Client(Protocol):
     """
 
     caps: Cap
+    is_single: bool
+    """One implicit membership is all there is: no welcome, no join; it stands with the connection.
+    """
 
     def opening(self) -> "Request":
         """The request to open (or, with what it remembers, resume) the conversation."""

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from anywire.body import NO_ARGS, Args, Body, Form
-from anywire.errors import ConfigurationError, ProtocolError, Unsupported
+from anywire.errors import ConfigurationError, ProtocolError, close_reason
 from anywire.frames import (
     At,
     Beat,
     Bye,
-    Data,
     Event,
     Frame,
     Gap,
@@ -40,17 +39,8 @@ from anywire.wires.base import (
     Why,
 )
 from anywire.wires.pulse import Pulse
+from anywire.wires.refusal import CODES, answer, chosen, count, foreign, no_route, words
 
-CODES = {
-    Reason.UNKNOWN: 1013,
-    Reason.TAKEN: 4409,
-    Reason.BUSY: 1013,
-    Reason.OWNER_GONE: 1013,
-    Reason.FORBIDDEN: 4401,
-    Reason.LIMIT: 1013,
-    Reason.STOPPING: 1001,
-}
-"""Close codes of refusals before a session stands; what is missing is a plain HTTP answer."""
 _PART = "{address}"
 _POSITION = ("offset", "epoch", "last")
 
@@ -139,7 +129,7 @@ class RawMachine:
         match frame:
             case Event():
                 at = At(frame.alias, volatile=True) if frame.volatile else self._at
-                return (RAW.event(frame.alias, frame.event, _body(frame.args), at),)
+                return (RAW.event(frame.alias, frame.event, frame.args.body(), at),)
             case Presence():
                 return (RAW.presence(frame.alias, frame),)
             case Gap():
@@ -151,7 +141,7 @@ class RawMachine:
                     "text": frame.text,
                 }
                 if frame.data is not None:
-                    error["data"] = _body(frame.data).one_value
+                    error["data"] = frame.data.body().one_value
                 return (_named_payload("error", Body.of(error)),)
             case _:
                 return ()
@@ -185,7 +175,7 @@ class Raw:
     __slots__ = ("_paths", "beat", "heartbeat", "required", "subprotocols")
 
     name = "raw"
-    reserved: frozenset[str] = frozenset()
+    reserved = frozenset({"error", "gap"})
     idle: Payload | None = None
 
     def __init__(
@@ -218,11 +208,11 @@ class Raw:
     def open(self, hello: Hello) -> Opening | Answer:
         address = self._address(hello)
         if address is None:
-            return _text(404, f"no address at this path; known: {', '.join(self._paths)}\n")
-        subprotocol = self._chosen(hello)
+            return answer(404, f"no address at this path; known: {', '.join(self._paths)}")
+        subprotocol = chosen(hello, self.subprotocols)
         if subprotocol is None and self.required:
-            return _text(
-                400, f"a subprotocol is required here; known: {', '.join(self.subprotocols)}\n"
+            return answer(
+                400, f"a subprotocol is required here; known: {', '.join(self.subprotocols)}"
             )
         limits = hello.limits
         since, query = _since(address, hello.query)
@@ -239,24 +229,18 @@ class Raw:
 
     def refuse(self, hello: Hello, why: Why) -> Answer:
         """An upgrade and a close, as browsers see no HTTP status; a foreign origin gets none."""
-        text = why.text or why.code or why.reason.value.replace("_", " ")
         if why.reason is Reason.ORIGIN:
-            return _text(403, f"{why.text or 'this origin may not connect'}\n")
-        reason = text.encode(errors="replace")[:123].decode(errors="ignore")
-        return Answer.accepted(CODES[why.reason], reason, subprotocol=self._chosen(hello))
+            return foreign(why)
+        reason = close_reason(words(why))
+        return Answer.accepted(
+            CODES[why.reason], reason, subprotocol=chosen(hello, self.subprotocols)
+        )
 
     def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        raise Unsupported(f"the raw wire has no route for {carrier.value}; it has: websocket")
+        raise no_route(self.name, carrier)
 
     def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        raise Unsupported(f"the raw wire has no route for {carrier.value}; it has: websocket")
-
-    def _chosen(self, hello: Hello) -> str | None:
-        """The first of the client's offers that is known here."""
-        for offer in hello.subprotocols:
-            if offer in self.subprotocols:
-                return offer
-        return None
+        raise no_route(self.name, carrier)
 
     def _address(self, hello: Hello) -> str | None:
         """The address that this request's path stands for; exact paths win."""
@@ -279,6 +263,7 @@ class RawClient:
     __slots__ = ("_alias", "_due", "_limits", "_pulse", "subprotocols")
 
     caps = RAW.caps
+    is_single = True
 
     def __init__(
         self,
@@ -314,7 +299,7 @@ class RawClient:
     def send(self, frame: Frame) -> Sequence[Payload]:
         if isinstance(frame, Event):
             at = At(frame.alias, volatile=frame.volatile)
-            return (RAW.event(frame.alias, frame.event, _body(frame.args), at),)
+            return (RAW.event(frame.alias, frame.event, frame.args.body(), at),)
         if isinstance(frame, Beat) and not frame.is_answer:
             return (Payload(b'{"type":"ping"}'),)
         return ()
@@ -397,7 +382,7 @@ def _is_typed(message: Message, kind: str) -> bool:
 
 def _since(address: str, query: Mapping[str, str]) -> tuple[Since | None, Mapping[str, str]]:
     """A position in the query (`offset` and `epoch`, or `last`), and the query without it."""
-    offset, last = (_count(query.get(name, "")) for name in ("offset", "last"))
+    offset, last = (count(query.get(name, "")) for name in ("offset", "last"))
     epoch = query.get("epoch")
     if offset is not None and epoch:
         since = Since({address: Position(offset, epoch)})
@@ -406,16 +391,3 @@ def _since(address: str, query: Mapping[str, str]) -> tuple[Since | None, Mappin
     else:
         return None, query
     return since, {name: value for name, value in query.items() if name not in _POSITION}
-
-
-def _count(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def _body(data: Data) -> Body:
-    return data if isinstance(data, Body) else data.body()
-
-
-def _text(status: int, text: str) -> Answer:
-    headers = (("content-type", "text/plain; charset=utf-8"),)
-    return Answer(status=status, headers=headers, body=text.encode())

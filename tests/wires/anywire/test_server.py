@@ -72,6 +72,7 @@ def test_a_plain_client_hears_an_error_before_the_close() -> None:
         (Reason.OWNER_GONE, 1013, 1.0),
         (Reason.LIMIT, 1013, 1.0),
         (Reason.STOPPING, 1001, 1.0),
+        (Reason.FAILED, 1011, 1.0),
     ],
 )
 def test_a_client_that_comes_at_a_bad_time_hears_when_to_come_back(

@@ -233,6 +233,8 @@ class Cursor:
 
 
 class CursorClient:
+    is_single = False
+
     def __init__(self) -> None:
         self.caps = CAPS
         self._assembly = Assembly(Limits())

@@ -238,6 +238,8 @@ class Lines:
 
 
 class LinesClient:
+    is_single = False
+
     def __init__(self) -> None:
         self.caps = CAPS
         self._limits = Limits()

@@ -50,6 +50,8 @@ class OwnClient:
         "token",
     )
 
+    is_single = False
+
     def __init__(
         self,
         subprotocol: str = "anywire.json.1",

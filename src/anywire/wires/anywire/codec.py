@@ -49,6 +49,8 @@ Members = dict[str, object]
 CAPS = Cap.REPLY | Cap.CALL | Cap.STREAM | Cap.PRESENCE | Cap.RECOVER | Cap.RESUME | Cap.MANY
 ENVELOPE = 2
 """What a message adds to the nesting of its payload: the object, and the list of arguments."""
+HISTORY = 4
+"""What a server's message may add: in an answer to `past`, payloads stand in a list of objects."""
 
 _json = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
@@ -122,10 +124,10 @@ class JsonCodec:
         return Payload(_json(_standing(members)), counted=counted)
 
     def value(self, data: Data) -> msgspec.Raw:
-        return msgspec.Raw(_body(data).inline_one)
+        return msgspec.Raw(data.body().inline_one)
 
     def arguments(self, data: Data) -> Members:
-        body = _body(data)
+        body = data.body()
         return _arguments(body, b"null", body.inline_one)
 
     def from_client(self, message: Message, limits: Limits) -> FromClient:
@@ -133,7 +135,7 @@ class JsonCodec:
         return said
 
     def from_server(self, message: Message, limits: Limits) -> FromServer:
-        said: FromServer = _read(_from_server_json, check_text(message, limits))
+        said: FromServer = _read(_from_server_json, check_text(message, limits, HISTORY))
         return said
 
 
@@ -183,10 +185,10 @@ class MsgpackCodec:
         return Payload(_pack(_standing(members)), is_text=False, counted=counted)
 
     def value(self, data: Data) -> msgspec.Raw:
-        return msgspec.Raw(_body(data).packed_one)
+        return msgspec.Raw(data.body().packed_one)
 
     def arguments(self, data: Data) -> Members:
-        body = _body(data)
+        body = data.body()
         return _arguments(body, b"\xc0", body.packed_one)
 
     def from_client(self, message: Message, limits: Limits) -> FromClient:
@@ -194,7 +196,7 @@ class MsgpackCodec:
         return said
 
     def from_server(self, message: Message, limits: Limits) -> FromServer:
-        said: FromServer = _read(_from_server_msgpack, _check_binary(message, limits))
+        said: FromServer = _read(_from_server_msgpack, _check_binary(message, limits, HISTORY))
         return said
 
 
@@ -206,31 +208,31 @@ SUBPROTOCOLS: Mapping[str, OwnCodec] = {"anywire.json.1": JSON, "anywire.msgpack
 def write(frame: Frame, codec: OwnCodec) -> Payload:
     """The message for any frame but `Beat`, whose word depends on the side."""
     if isinstance(frame, Reply) and not frame.code and frame.data is not None:
-        return codec.reply(frame.ref, _body(frame.data))
+        return codec.reply(frame.ref, frame.data.body())
     if isinstance(frame, Event) and frame.want is Want.NOTHING:
         return _event(frame, codec)
     kind = type(frame)
     return codec.message(_MEMBERS[kind](frame, codec), counted=kind not in _UNCOUNTED)
 
 
-def check_text(message: Message, limits: Limits) -> str:
+def check_text(message: Message, limits: Limits, envelope: int = ENVELOPE) -> str:
     """The message, if it is text within the limits. Raises ProtocolError."""
     if not isinstance(message, str):
         raise broken("this connection speaks text", CLOSE_KIND)
     size = len(message)
     if size > limits.message or (4 * size > limits.message and _size(message) > limits.message):
         raise broken(f"a message has at most {limits.message} bytes", CLOSE_SIZE)
-    if is_too_deep_json(message, limits.nesting + ENVELOPE):
+    if is_too_deep_json(message, limits.nesting + envelope):
         raise broken(f"a payload nests at most {limits.nesting} deep")
     return message
 
 
-def _check_binary(message: Message, limits: Limits) -> bytes:
+def _check_binary(message: Message, limits: Limits, envelope: int = ENVELOPE) -> bytes:
     if not isinstance(message, bytes):
         raise broken("this connection speaks binary", CLOSE_KIND)
     if len(message) > limits.message:
         raise broken(f"a message has at most {limits.message} bytes", CLOSE_SIZE)
-    if is_too_deep_msgpack(message, limits.nesting + ENVELOPE):
+    if is_too_deep_msgpack(message, limits.nesting + envelope):
         raise broken(f"a payload nests at most {limits.nesting} deep")
     return message
 
@@ -250,10 +252,6 @@ _from_client_json = msgspec.json.Decoder(FromClient).decode
 _from_server_json = msgspec.json.Decoder(FromServer).decode
 _from_client_msgpack = msgspec.msgpack.Decoder(FromClient).decode
 _from_server_msgpack = msgspec.msgpack.Decoder(FromServer).decode
-
-
-def _body(data: Data) -> Body:
-    return data if isinstance(data, Body) else data.body()
 
 
 def _standing(members: Members) -> Members:
@@ -311,7 +309,7 @@ def _event(frame: Event, codec: OwnCodec) -> Payload:
     if frame.id is None:
         room = frame.alias if frame.room is None else frame.room
         at = At(room, frame.position, volatile=frame.volatile)
-        return codec.event(frame.alias, frame.event, _body(frame.args), at)
+        return codec.event(frame.alias, frame.event, frame.args.body(), at)
     payload = codec.message(_event_members(frame, codec))
     payload.volatile = frame.volatile
     return payload
@@ -355,7 +353,7 @@ def _welcome(frame: Welcome, codec: OwnCodec) -> Members:
 
 
 def _join(frame: Join, codec: OwnCodec) -> Members:
-    params = _body(frame.params)
+    params = frame.params.body()
     return {
         "type": "join",
         "ref": frame.ref,

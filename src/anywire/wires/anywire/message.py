@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from anywire.body import NO_ARGS, Args, Form, Shape
-from anywire.errors import ProtocolError
+from anywire.errors import ProtocolError, close_reason
 from anywire.frames import (
     Ack,
     Auth,
@@ -50,7 +50,7 @@ Count = Annotated[int, _COUNT]
 
 def broken(reason: str, code: int = CLOSE_PROTOCOL) -> ProtocolError:
     """The error for a peer that broke the rules, its reason cut to what a close frame holds."""
-    return ProtocolError(reason.encode(errors="replace")[:123].decode(errors="ignore"), code=code)
+    return ProtocolError(close_reason(reason), code=code)
 
 
 def is_given(raw: msgspec.Raw, form: Form) -> bool:
@@ -178,7 +178,7 @@ class EventSaid(Said, tag="event"):
     id: str | None = None
     volatile: bool | None = None
 
-    def frame(self, form: Form, limits: Limits) -> Frame:
+    def frame(self, form: Form, limits: Limits) -> Event:
         return Event(
             self.address,
             self.event,
@@ -198,7 +198,7 @@ class CallSaid(Said, tag="call"):
     uploads: list[Ref] | None = None
     id: str | None = None
 
-    def frame(self, form: Form, limits: Limits) -> Frame:
+    def frame(self, form: Form, limits: Limits) -> Event:
         uploads = self.uploads or ()
         if len(uploads) > limits.streams:
             raise broken(f"a call has at most {limits.streams} uploads")
@@ -213,29 +213,18 @@ class CallSaid(Said, tag="call"):
         )
 
 
-class PublicationSaid(Said, tag="event"):
+class PublicationSaid(EventSaid, tag="event"):
     """An event as a client hears it."""
 
-    address: str
-    event: str
-    data: msgspec.Raw = ABSENT
-    args: msgspec.Raw = ABSENT
     room: str | None = None
     offset: Count | None = None
     epoch: str | None = None
-    volatile: bool | None = None
-    id: str | None = None
 
-    def frame(self, form: Form, limits: Limits) -> Frame:
-        return Event(
-            self.address,
-            self.event,
-            arguments(self.data, self.args, form),
-            volatile=bool(self.volatile),
-            id=self.id,
-            position=_position(self.offset, self.epoch),
-            room=self.room,
-        )
+    def frame(self, form: Form, limits: Limits) -> Event:
+        event = EventSaid.frame(self, form, limits)
+        event.position = _position(self.offset, self.epoch)
+        event.room = self.room
+        return event
 
 
 class QuestionSaid(CallSaid, tag="call"):
@@ -245,9 +234,8 @@ class QuestionSaid(CallSaid, tag="call"):
     offset: Count | None = None
     epoch: str | None = None
 
-    def frame(self, form: Form, limits: Limits) -> Frame:
+    def frame(self, form: Form, limits: Limits) -> Event:
         event = CallSaid.frame(self, form, limits)
-        assert isinstance(event, Event)
         event.position = _position(self.offset, self.epoch)
         event.room = self.room
         return event

@@ -14,7 +14,6 @@ from anywire.frames import (
     At,
     Beat,
     Bye,
-    Data,
     Event,
     Frame,
     Gap,
@@ -80,9 +79,9 @@ class PlainCodec:
         match frame:
             case Event():
                 at = At(frame.alias, volatile=frame.volatile)
-                return (self.event(frame.alias, frame.event, _body(frame.args), at),)
+                return (self.event(frame.alias, frame.event, frame.args.body(), at),)
             case Reply(code=""):
-                members = b"" if frame.data is None else fields(_body(frame.data), _ANSWERED)
+                members = b"" if frame.data is None else fields(frame.data.body(), _ANSWERED)
                 return (Payload(b'{"type":"reply","id":%b%b}' % (_json(frame.ref), members)),)
             case Reply() | Refusal():
                 return (_error(frame, event),)
@@ -229,6 +228,8 @@ class PlainClient:
 
     __slots__ = ("_due", "_home", "_limits", "_pulse", "caps")
 
+    is_single = True
+
     def __init__(
         self,
         home: str = "",
@@ -286,7 +287,7 @@ class PlainClient:
             return () if frame.is_answer else (Payload(b'{"type":"ping"}', counted=False),)
         if not isinstance(frame, Event):
             return ()
-        members = fields(_body(frame.args), _ANSWERED)
+        members = fields(frame.args.body(), _ANSWERED)
         if frame.want is not Want.NOTHING:
             members = b',"id":%b%b' % (_json(frame.ref), members)
         return (Payload(b'{"type":%b%b}' % (_json(frame.event), members)),)
@@ -329,10 +330,6 @@ def told(limits: Limits) -> dict[str, float]:
     return {"message": limits.message, "resume": 0}
 
 
-def _body(data: Data) -> Body:
-    return data if isinstance(data, Body) else data.body()
-
-
 def _kind(members: Members) -> str | None:
     """The `type`, if it is a string. Raises DecodeError."""
     raw = members.get("type")
@@ -358,7 +355,7 @@ def _error(frame: Reply | Refusal, event: str | None) -> Payload:
         members["event"] = event
     members |= {"code": frame.code, "text": frame.text}
     if frame.data is not None:
-        members["data"] = msgspec.Raw(_body(frame.data).inline_one)
+        members["data"] = msgspec.Raw(frame.data.body().inline_one)
     if frame.ref is not None:
         members["id"] = frame.ref
     return Payload(_json(members))

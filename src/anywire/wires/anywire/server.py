@@ -6,7 +6,7 @@ docs/reference/protocol.md, Opening. The conversations are in `machine` and `pla
 from collections.abc import Sequence
 
 from anywire.body import Body
-from anywire.errors import Unsupported
+from anywire.errors import close_reason
 from anywire.frames import Bye, Frame, Refusal
 from anywire.payload import Carrier, Message, Payload
 from anywire.wires.anywire.codec import SUBPROTOCOLS, write
@@ -23,17 +23,8 @@ from anywire.wires.base import (
     Why,
 )
 from anywire.wires.pulse import Pulse
+from anywire.wires.refusal import CODES, answer, chosen, count, foreign, no_route, words
 
-CODES = {
-    Reason.UNKNOWN: 1013,
-    Reason.TAKEN: 4409,
-    Reason.BUSY: 1013,
-    Reason.OWNER_GONE: 1013,
-    Reason.FORBIDDEN: 4401,
-    Reason.LIMIT: 1013,
-    Reason.STOPPING: 1001,
-}
-"""Close codes of refusals before a session stands; what is missing is a plain HTTP answer."""
 RETRY = 1.0
 """Seconds after which a client that was refused for want of room may come back."""
 _STAY_AWAY = (Reason.FORBIDDEN, Reason.TAKEN)
@@ -53,7 +44,7 @@ class Own:
     __slots__ = ("beat", "home", "path")
 
     name = "anywire"
-    reserved = frozenset({"error", "ping", "pong", "reply"})
+    reserved = frozenset({"error", "gap", "ping", "pong", "reply"})
     idle: Payload | None = None
 
     def __init__(
@@ -67,11 +58,11 @@ class Own:
         return (Route("GET", self.path, Carrier.WEBSOCKET),)
 
     def open(self, hello: Hello) -> Opening | Answer:
-        subprotocol = _chosen(hello)
+        subprotocol = chosen(hello, SUBPROTOCOLS)
         if subprotocol is None and hello.subprotocols:
             known = ", ".join(SUBPROTOCOLS)
-            return _text(
-                400, f"none of the offered subprotocols is known here; known: {known}, or none\n"
+            return answer(
+                400, f"none of the offered subprotocols is known here; known: {known}, or none"
             )
         limits = hello.limits
         pulse = Pulse(limits.beat if self.beat is None else self.beat, limits.beat_timeout)
@@ -89,9 +80,9 @@ class Own:
         """An upgrade and a close, as browsers see no HTTP status; a foreign origin gets none."""
         reason = why.reason
         if reason is Reason.ORIGIN:
-            return _text(403, f"{why.text or 'this origin may not connect'}\n")
-        text = why.text or why.code or reason.value.replace("_", " ")
-        subprotocol = _chosen(hello)
+            return foreign(why)
+        text = words(why)
+        subprotocol = chosen(hello, SUBPROTOCOLS)
         frames: list[Frame] = []
         if reason is Reason.FORBIDDEN:
             data = None if why.data is None else Body.of(why.data)
@@ -103,39 +94,24 @@ class Own:
             payloads = [write(frame, SUBPROTOCOLS[subprotocol]) for frame in frames]
         return Answer.accepted(
             CODES[reason],
-            text.encode(errors="replace")[:123].decode(errors="ignore"),
+            close_reason(text),
             payloads=payloads,
             subprotocol=subprotocol,
         )
 
     def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        raise Unsupported(f"the anywire wire has no route for {carrier.value}; it has: websocket")
+        raise no_route(self.name, carrier)
 
     def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        raise Unsupported(f"the anywire wire has no route for {carrier.value}; it has: websocket")
-
-
-def _chosen(hello: Hello) -> str | None:
-    """The first known one of the client's offers."""
-    for offer in hello.subprotocols:
-        if offer in SUBPROTOCOLS:
-            return offer
-    return None
+        raise no_route(self.name, carrier)
 
 
 def _resume(hello: Hello, machine: Machine) -> Opening | None:
     """What the query says of the session to go on with; None if any of it is malformed."""
     query = hello.query
-    session, token, count = (query.get(name, "") for name in ("session", "resume", "received"))
+    session, token, received = (query.get(name, "") for name in ("session", "resume", "received"))
     if not (0 < len(session) <= _ID_CHARS and 0 < len(token) <= _ID_CHARS):
         return None
-    if not (count.isascii() and count.isdigit() and len(count) <= 18):
+    if (known := count(received)) is None:
         return None
-    return Opening(
-        machine=machine, session=session, role=Role.RESUME, token=token, received=int(count)
-    )
-
-
-def _text(status: int, text: str) -> Answer:
-    headers = (("content-type", "text/plain; charset=utf-8"),)
-    return Answer(status=status, headers=headers, body=text.encode())
+    return Opening(machine=machine, session=session, role=Role.RESUME, token=token, received=known)

@@ -1,0 +1,88 @@
+"""Questions: what is asked of all nodes or of a room's members, and what this node answers."""
+
+import secrets
+from typing import TYPE_CHECKING
+
+from anywire.brokers.base import Ask, Question
+from anywire.core.channel import Left
+from anywire.core.gathering import Answers, Gathering
+from anywire.frames import Reply
+
+if TYPE_CHECKING:
+    from anywire.core.node import Node
+    from anywire.core.room import Room
+    from anywire.core.session import Session
+
+PATIENCE = 5.0
+"""Seconds that other nodes have for an answer."""
+
+
+class Questions:
+    """Questions of one node and to it."""
+
+    __slots__ = ("_gathering", "_node")
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._gathering: dict[str, Gathering] = {}
+
+    async def count(self, room: str) -> int:
+        """Members of a room on all nodes."""
+        return await self._summed(Question(ask=Ask.COUNT, room=room))
+
+    async def kick(self, room: str, text: str) -> int:
+        """End the membership of everyone in a room, on all nodes."""
+        return await self._summed(Question(ask=Ask.KICK, room=room, text=text))
+
+    async def close_user(self, user: str, text: str) -> int:
+        """End every session of a user, on all nodes; they may not come back by themselves."""
+        return await self._summed(Question(ask=Ask.CLOSE_USER, user=user, text=text))
+
+    def answer(self, question: Question) -> object:
+        """What this node says to a question of another (or of itself)."""
+        node = self._node
+        room = node.rooms.get(question.room)
+        match question.ask:
+            case Ask.COUNT:
+                return 0 if room is None else len(room.members())
+            case Ask.KICK:
+                members = [] if room is None else room.members()
+                for member in members:
+                    left = Left("kicked", question.text, clean=True)
+                    node.dispatcher.finish(member, left, tell=True)
+                return len(members)
+            case Ask.CLOSE_USER:
+                sessions = list(node.users.get(question.user, ()))
+                for session in sessions:
+                    session.close(4403, question.text or "closed by the server")
+                return len(sessions)
+            case _:
+                return None
+
+    async def call(
+        self,
+        room: "Room",
+        event: str,
+        args: tuple[object, ...],
+        *,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Answers:
+        """Ask everyone in a room of this process; see `Room.call`."""
+        ref = secrets.token_hex(8)
+        found = self._node.rooms.get(room.name)
+        gathering = self._gathering[ref] = Gathering([] if found is None else found.members())
+        try:
+            await self._node.publish(room, event, args, ref=ref)
+            return await gathering.wait(timeout)
+        finally:
+            del self._gathering[ref]
+
+    def answered(self, session: "Session", reply: Reply) -> None:
+        """An answer that no call waits for: one of an acknowledged broadcast, or none of ours."""
+        gathering = self._gathering.get(str(reply.ref))
+        if gathering is not None:
+            gathering.take(session, reply)
+
+    async def _summed(self, question: Question) -> int:
+        found = await self._node.nodes.ask(None, question, PATIENCE)
+        return sum(value for value in found.values if isinstance(value, int))

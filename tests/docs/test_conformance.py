@@ -1,0 +1,58 @@
+"""The page of conformance names tests that exist, and every case that is played over sockets."""
+
+import ast
+import re
+
+import pytest
+
+from tests.docs.pages import ROOT
+from tests.interop.cases import FAULTS
+
+PAGE = (ROOT / "docs" / "reference" / "conformance.md").read_text(encoding="utf-8")
+OVER_SOCKETS = PAGE.split("\n## Over real sockets\n")[1].split("\n## ")[0]
+FILES = {
+    "c": "tests/net/test_connection.py",
+    "f": "tests/net/test_rfc6455.py",
+    "d": "tests/net/test_deflate.py",
+    "s": "tests/interop/test_ws_client.py",
+    "k": "tests/interop/test_ws_server.py",
+}
+CITED = re.compile(r"\b([a-z]) `(test_\w+)`")
+
+
+def names_in(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    names = {node.name for node in tree.body if isinstance(node, functions)}
+    return {name for name in names if name.startswith("test_")}
+
+
+def cited(letter: str) -> set[str]:
+    return {name for one, name in CITED.findall(PAGE) if one == letter}
+
+
+@pytest.mark.parametrize("letter", FILES)
+def test_the_page_of_conformance_names_tests_that_exist(letter: str) -> None:
+    assert cited(letter)
+    assert f"`{FILES[letter]}`" in PAGE
+    assert cited(letter) <= names_in(FILES[letter])
+
+
+def test_every_test_on_the_page_of_conformance_is_in_a_file_it_names() -> None:
+    assert {letter for letter, _ in CITED.findall(PAGE)} == FILES.keys()
+    assert len(CITED.findall(PAGE)) == PAGE.count("`test_")
+
+
+@pytest.mark.parametrize("letter", ["s", "k"])
+def test_every_test_over_real_sockets_is_on_the_page_of_conformance(letter: str) -> None:
+    assert names_in(FILES[letter]) == cited(letter)
+
+
+def test_every_section_that_is_played_over_real_sockets_has_its_row() -> None:
+    told: set[tuple[str, str]] = set()
+    for line in OVER_SOCKETS.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if row := re.fullmatch(r"(6455|7692) ([\d., ]+)", cells[0]):
+            assert CITED.search(cells[2]) and CITED.search(cells[3]), line
+            told |= {(row[1], section) for section in row[2].split(", ")}
+    assert {(str(fault.rfc), fault.section) for fault in FAULTS} <= told
