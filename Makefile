@@ -101,7 +101,7 @@ docs: $(DEV_READY) ## build the documentation into site/; a warning fails
 .PHONY: conformance
 conformance: $(DEV_READY) $(NODE_TESTS_READY) ## the protocol suites alone (WIRE=raw: those naming it)
 	@echo "[1/1] Protocol suites$(if $(WIRE), of $(WIRE))"
-	@$(BIN)/pytest $(wildcard tests/conformance tests/contracts tests/net tests/wires tests/client) $(if $(WIRE),-k "$(WIRE)") $(ARGS)
+	@$(BIN)/pytest $(wildcard tests/contracts tests/net tests/wires tests/client tests/interop) $(if $(WIRE),-k "$(WIRE)") $(ARGS)
 
 .PHONY: bench
 bench: $(RUN_READY) ## measure beside the peers and compare with bench/README.md (minutes)

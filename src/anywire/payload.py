@@ -64,7 +64,8 @@ class Framed:
 
 
 class Payload:
-    """One message, or several that travel and are dropped together (`rest`: attachments).
+    """One message, or several that travel and are dropped together (`rest`: attachments, or the
+    publications that follow in a run).
 
     `counted` entries have a place in the session's sequence (resume); `volatile` ones may be
     dropped when the peer is slow; `policy`, `room` and `key` are set by fan-out and decide what a

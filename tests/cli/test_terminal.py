@@ -59,7 +59,7 @@ async def test_a_person_types_at_a_prompt_and_reads_answers() -> None:
         await person.sees(CONNECTED)
         await person.sees("> ")
         person.type("hello\r")
-        await person.sees("< hello\n")
+        await person.sees("< hello\n> ")
         person.type("\x04")
         assert await person.ends() == 0
         assert person.screen.endswith('Disconnected (code: 1000, reason: "")\n')

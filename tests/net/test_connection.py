@@ -10,7 +10,6 @@ import tracemalloc
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from sys import getsizeof
-from time import perf_counter
 
 import pytest
 from hypothesis import example, given
@@ -117,10 +116,6 @@ def parsed(data: bytes, *, is_masked: bool) -> Iterator[tuple[int, bytes]]:
 BOTH = pytest.mark.parametrize("client", [False, True], ids=["server", "client"])
 
 
-def a_second_is_plenty(start: float) -> None:
-    assert perf_counter() - start < 1
-
-
 # Messages (RFC 6455, 5.6), their lengths (5.2) and masks (5.3)
 
 
@@ -170,18 +165,15 @@ def test_sixteen_messages_in_one_piece_are_read_in_order() -> None:
 def test_a_message_may_come_byte_by_byte(size: int, client: bool) -> None:
     peer = Peer(client=client, max_size=70_000)
     frame = wire(TEXT, b"x" * size, mask=peer.mask)
-    start = perf_counter()
     for at in range(len(frame) - 1):
         assert peer.receive(frame[at : at + 1]) == []
     assert peer.receive(frame[-1:], b"") == ["x" * size]
-    a_second_is_plenty(start)
 
 
 def test_many_messages_in_one_piece_cost_time_in_line_with_their_number() -> None:
-    frames = wire(TEXT, b"x") * 50_000
-    start = perf_counter()
-    assert len(Peer().receive(frames)) == 50_000
-    a_second_is_plenty(start)
+    """Copying the rest for each would copy 140 GB, far past the time limit of every test."""
+    frames = wire(TEXT, b"x") * 200_000
+    assert len(Peer().receive(frames)) == 200_000
 
 
 # Fragments (RFC 6455, 5.4)
@@ -238,9 +230,7 @@ def test_a_message_has_at_most_max_fragments(client: bool) -> None:
 def test_a_million_tiny_fragments_are_refused_at_the_limit() -> None:
     peer = Peer()
     more = wire(CONT, b"", fin=False)
-    start = perf_counter()
     refused(peer, wire(TEXT, b"", fin=False) + more * 1_000_000, 1009)
-    a_second_is_plenty(start)
 
 
 # Broken rules: each ends in one close frame and one Close, and nothing is read after it.
@@ -473,9 +463,7 @@ def test_a_pong_nobody_asked_for_is_told_and_not_answered(client: bool) -> None:
 def test_of_many_pings_in_one_piece_the_newest_is_answered() -> None:
     peer = Peer()
     pings = b"".join(wire(PING, b"%d" % number) for number in range(10_000))
-    start = perf_counter()
     assert peer.receive(wire(TEXT, b"a") + pings + wire(TEXT, b"b")) == ["a", "b", Ping(b"9999")]
-    a_second_is_plenty(start)
     assert peer.frames() == [(PONG, b"9999")]
 
 

@@ -305,7 +305,13 @@ class _Socket(asyncio.Protocol):
             return
         if self._closing is None:
             self._closing = self._loop.call_later(CLOSING, self.abort)
-        if not by_peer:
+        if by_peer:
+            return
+        if self._transport.can_write_eof():
+            # It may still be sending: hanging up before it has read our close frame would reset
+            # the connection and take the reason with it.
+            self._transport.write_eof()
+        else:
             self._transport.close()
 
     def _lost(self, why: str) -> None:
