@@ -228,6 +228,17 @@ async def test_a_client_that_neither_reads_nor_answers_is_cut() -> None:
         assert pair.sink.ends == [(1000, "", True)]
 
 
+async def test_who_makes_us_answer_pings_and_never_reads_is_cut() -> None:
+    async with connected(limits=Limits(outbox=1_000)) as pair:
+        pair.peer.deafen()
+        while pair.transport.buffered <= 1_000:
+            pair.say(b"x" * 60_000)
+        assert isinstance(pair.peer, Client)
+        pair.peer.connection.ping(b"are you there?")
+        await pair.sink.until(lambda: bool(pair.sink.ends))
+        assert pair.sink.ends == [(1006, "", False)]
+
+
 @pytest.mark.parametrize(("code", "told"), [(1006, 1011), (42, 1011), (4999, 4999)])
 async def test_a_code_that_may_not_be_sent_is_replaced(code: int, told: int) -> None:
     async with connected() as pair:

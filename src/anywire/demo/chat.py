@@ -10,6 +10,7 @@ import hmac
 import msgspec
 
 from anywire import Anywire, Hello, Left, Limits, Member, Own, Raw, Refused, Room, User
+from anywire.wires.base import OWN_ID
 
 LOBBY = "lobby"
 """The room that everybody is in from the start."""
@@ -40,7 +41,7 @@ def make_app(token: str, *, limits: Limits | None = None) -> Anywire:
         name = _shown(hello.query.get("name", ""))
         if hello.token is None:
             # Anonymous: so a guest's session goes on after a cut, though its id is made by chance.
-            serial = hello.id(3)[-12:]
+            serial = hello.id(OWN_ID)[-12:]
             claims = {"name": name or f"guest-{serial[-4:]}"}
             return User(f"guest-{serial}", claims, is_anonymous=True)
         if not hmac.compare_digest(hello.token.encode(errors="replace"), token.encode()):

@@ -28,6 +28,7 @@ from anywire.limits import Limits
 from anywire.nesting import is_too_deep_json
 from anywire.payload import Carrier, Message, Payload
 from anywire.wires.base import (
+    SESSION_ID,
     Answer,
     Cap,
     Codec,
@@ -225,7 +226,7 @@ class Raw:
         )
         pulse = Pulse(limits.beat if self.beat is None else self.beat, limits.beat_timeout)
         machine = RawMachine(join, limits, pulse, wall=hello.clock, beats=self.heartbeat)
-        return Opening(machine=machine, session=hello.id(0), subprotocol=subprotocol)
+        return Opening(machine=machine, session=hello.id(SESSION_ID), subprotocol=subprotocol)
 
     def refuse(self, hello: Hello, why: Why) -> Answer:
         """An upgrade and a close, as browsers see no HTTP status; a foreign origin gets none."""

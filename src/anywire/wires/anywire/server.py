@@ -13,6 +13,7 @@ from anywire.wires.anywire.codec import SUBPROTOCOLS, write
 from anywire.wires.anywire.machine import OwnMachine
 from anywire.wires.anywire.plain import PLAIN, PlainMachine
 from anywire.wires.base import (
+    SESSION_ID,
     Answer,
     Hello,
     Machine,
@@ -66,13 +67,14 @@ class Own:
             )
         limits = hello.limits
         pulse = Pulse(limits.beat if self.beat is None else self.beat, limits.beat_timeout)
+        id = hello.id(SESSION_ID)
         if subprotocol is None:
-            plain = PlainMachine(self.home, limits, pulse, wall=hello.clock, session=hello.id(0))
-            return Opening(machine=plain, session=hello.id(0))
+            plain = PlainMachine(self.home, limits, pulse, wall=hello.clock, session=id)
+            return Opening(machine=plain, session=id)
         machine = OwnMachine(SUBPROTOCOLS[subprotocol], limits, pulse, wall=hello.clock)
         resume = _resume(hello, machine) if limits.resume > 0 else None
         if resume is None:
-            return Opening(machine=machine, session=hello.id(0), subprotocol=subprotocol)
+            return Opening(machine=machine, session=id, subprotocol=subprotocol)
         resume.subprotocol = subprotocol
         return resume
 
