@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from anywire.limits import Limits
 from anywire.net.http1 import field
 from anywire.payload import Carrier, Payload
-from anywire.servers.exchange import Exchange
+from anywire.servers.carry import Exchange
+from anywire.servers.exchange import HttpExchange
 from anywire.servers.static import Reply
 from anywire.servers.tcp import Server
 from anywire.wires.base import Answer, Hello, Opening, Route, Wire
@@ -58,6 +59,7 @@ async def post(exchange: Exchange, wire: Wire, hello: Hello) -> None:
 
 async def take(exchange: Exchange, wire: Wire, hello: Hello) -> None:
     """The socket itself: it says what it hears, in upper case."""
+    assert isinstance(exchange, HttpExchange)  # the standalone server's has a socket
     transport = exchange.transport
     transport.write(b"HTTP/1.1 101 Switching Protocols\r\n" + field("Upgrade", "loud") + b"\r\n")
     loud = Loud(transport, exchange)
@@ -69,7 +71,7 @@ async def take(exchange: Exchange, wire: Wire, hello: Hello) -> None:
 class Loud(asyncio.Protocol):
     """The new owner of a socket."""
 
-    def __init__(self, transport: asyncio.Transport, exchange: Exchange) -> None:
+    def __init__(self, transport: asyncio.Transport, exchange: HttpExchange) -> None:
         self.transport = transport
         self.exchange = exchange
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from anywire.limits import Limits
-from anywire.servers.exchange import Exchange
+from anywire.servers.carry import Exchange
 from anywire.wires.base import Hello, Wire
 from tests.servers.carrying import Poll, strange
 from tests.servers.serving import dial, request, upgrade

@@ -6,7 +6,7 @@ import pytest
 
 from anywire.errors import ConfigurationError
 from anywire.payload import Carrier
-from anywire.servers.exchange import Exchange
+from anywire.servers.carry import Exchange
 from anywire.servers.tcp import Server
 from anywire.wires.base import Hello, Route, Wire
 from anywire.wires.raw import Raw

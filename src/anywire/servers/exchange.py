@@ -1,4 +1,4 @@
-"""An exchange: one HTTP request and its response, as who answers it sees them (RFC 9110).
+"""The standalone server's exchange: one HTTP request and its response, as who answers it sees them.
 
 Carriers and the user's own ASGI app stand on it. Reading and waiting are awaited, writing is not:
 who writes much awaits `drained`. Once the client is gone, reads raise and writes are dropped.
@@ -43,7 +43,7 @@ class Link(Protocol):
         """Pause or resume reading, as much as there is to do."""
         ...
 
-    def done(self, exchange: "Exchange") -> None:
+    def done(self, exchange: "HttpExchange") -> None:
         """The response is whole."""
         ...
 
@@ -60,7 +60,7 @@ class Link(Protocol):
         ...
 
 
-class Exchange:
+class HttpExchange:
     """One request and its response. `rest` is what came behind the head of an upgrade."""
 
     __slots__ = (
@@ -327,7 +327,7 @@ def _length(fields: Iterable[tuple[str | bytes, str | bytes]]) -> int | None:
     return None
 
 
-def failed(exchange: Exchange, bug: BaseException) -> None:
+def failed(exchange: HttpExchange, bug: BaseException) -> None:
     """A bug while answering: the client hears an id, and the log has it beside the traceback."""
     id = secrets.token_hex(4)
     target = exchange.request.raw_path[:200].decode("ascii", "replace")

@@ -13,7 +13,7 @@ from anywire.core.node import Node
 from anywire.errors import Closed, ConfigurationError
 from anywire.net.deflate import Deflate
 from anywire.net.handshake import Denied, read_offer
-from anywire.servers.exchange import Exchange, failed
+from anywire.servers.exchange import HttpExchange, failed
 from anywire.servers.guestsocket import GuestSocket
 from anywire.servers.static import text
 
@@ -61,7 +61,7 @@ class Guest:
         for guest in list(self._sockets):
             guest.close(1001)
 
-    def handle(self, exchange: Exchange) -> None:
+    def handle(self, exchange: HttpExchange) -> None:
         """Have the app answer this request."""
         if not exchange.request.upgrade:
             self._run(self._http(exchange), "anywire guest request")
@@ -78,7 +78,7 @@ class Guest:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _http(self, exchange: Exchange) -> None:
+    async def _http(self, exchange: HttpExchange) -> None:
         body_is_read = False
 
         async def receive() -> Message:
@@ -118,7 +118,7 @@ class Guest:
             if not exchange.has_ended and not exchange.is_gone:
                 failed(exchange, RuntimeError("the app returned before its response was whole"))
 
-    async def _websocket(self, exchange: Exchange, guest: GuestSocket) -> None:
+    async def _websocket(self, exchange: HttpExchange, guest: GuestSocket) -> None:
         scope = self._scope(exchange, "websocket")
         scope["subprotocols"] = list(guest.offer.subprotocols)
         scope["extensions"] = {"websocket.http.response": {}}
@@ -135,7 +135,7 @@ class Guest:
         finally:
             self._sockets.discard(guest)
 
-    def _scope(self, exchange: Exchange, kind: str) -> dict[str, Any]:
+    def _scope(self, exchange: HttpExchange, kind: str) -> dict[str, Any]:
         request = exchange.request
         transport = exchange.transport
         is_secure = transport.get_extra_info("sslcontext") is not None

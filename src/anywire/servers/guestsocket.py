@@ -15,7 +15,7 @@ from anywire.frames import Bye
 from anywire.net.deflate import Deflate
 from anywire.net.handshake import Offer, accept
 from anywire.payload import Message, Payload
-from anywire.servers.exchange import AHEAD, Exchange, failed
+from anywire.servers.exchange import AHEAD, HttpExchange, failed
 from anywire.servers.static import text
 from anywire.servers.upgrade import take_socket
 from anywire.transports.base import Transport
@@ -46,7 +46,7 @@ class GuestSocket:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: HttpExchange,
         offer: Offer,
         node: Node,
         deflate: Deflate | None,

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from anywire.core.clock import Deadline, Deadlines
 from anywire.limits import Limits
 from anywire.net.http1 import Data, End, Event, Failure, Request, RequestParser, Upgraded, response
-from anywire.servers.exchange import Exchange
+from anywire.servers.exchange import HttpExchange
 from anywire.servers.static import text
 
 
@@ -42,7 +42,7 @@ class Host(Protocol):
 
     def lost(self, transport: object) -> None: ...
 
-    def handle(self, exchange: Exchange) -> None:
+    def handle(self, exchange: HttpExchange) -> None:
         """Answer this one, now or later; it is whole, or its body follows."""
         ...
 
@@ -71,7 +71,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._host = host
         self._parser = RequestParser(host.limits)
         self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
+        self._exchange: HttpExchange | None = None
         self._deadline: Deadline | None = None
         self._is_kept = False
         self._is_over = False
@@ -176,7 +176,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.transport.resume_reading()
         self._is_paused = wants
 
-    def done(self, exchange: Exchange) -> None:
+    def done(self, exchange: HttpExchange) -> None:
         """The response is whole: go on with the next request, or hang up."""
         self._exchange = None
         if not exchange.keeps:
@@ -238,11 +238,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.control()
 
     def _take(self, events: Sequence[Event]) -> None:
-        begun: Exchange | None = None
+        begun: HttpExchange | None = None
         for event in events:
             exchange = self._exchange
             if isinstance(event, Request):
-                begun = self._exchange = Exchange(event, self)
+                begun = self._exchange = HttpExchange(event, self)
             elif isinstance(event, Failure):
                 self.fail(event.status, event.reason)
             elif exchange is None:
@@ -259,7 +259,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             if exchange is begun:
                 self._host.handle(exchange)
 
-    def _expect(self, exchange: Exchange) -> None:
+    def _expect(self, exchange: HttpExchange) -> None:
         """More of the body must come in time; the answer may take as long as it likes."""
         if self.is_full or not (exchange.is_whole or exchange.request.upgrade):
             self._wait(self._host.limits.idle)

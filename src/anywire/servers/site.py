@@ -4,23 +4,21 @@ Before anything of the application runs, the Host header and, on a path of a wir
 checked here, so that no wire can forget to.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from anywire.core.admission import admit
 from anywire.core.node import Node
 from anywire.errors import Closed, ConfigurationError
 from anywire.payload import Carrier
-from anywire.servers.exchange import Exchange, failed
+from anywire.servers.carry import Carry, Exchange
+from anywire.servers.exchange import HttpExchange, failed
 from anywire.servers.hello import hello_of
 from anywire.servers.origin import Origins
 from anywire.servers.routes import Found, Routes
 from anywire.servers.static import File, Reply, health, text
 from anywire.servers.upgrade import Upgrader
 from anywire.wires.base import Answer, Hello, Reason, Why, Wire
-
-Carry = Callable[[Exchange, Wire, Hello], Coroutine[Any, Any, None]]
-"""Answers requests of one carrier; it is started at once, and ends the exchange."""
 
 HEALTH = "/healthz"
 READY = "/readyz"
@@ -29,7 +27,7 @@ READY = "/readyz"
 class Fallback(Protocol):
     """Who answers what is not ours."""
 
-    def handle(self, exchange: Exchange) -> None: ...
+    def handle(self, exchange: HttpExchange) -> None: ...
 
 
 class Site:
@@ -76,14 +74,14 @@ class Site:
         self._fallback = fallback
         self.is_ready = False
 
-    def handle(self, exchange: Exchange) -> None:
+    def handle(self, exchange: HttpExchange) -> None:
         """Find who answers, and have it answered; bugs on the way are a 500."""
         try:
             self._handle(exchange)
         except Exception as bug:
             failed(exchange, bug)
 
-    def _handle(self, exchange: Exchange) -> None:
+    def _handle(self, exchange: HttpExchange) -> None:
         request = exchange.request
         path = request.path
         if not self._origins.knows_host(request.header("host")):
@@ -105,7 +103,7 @@ class Site:
         else:
             exchange.respond(text(404, "nothing is here"))
 
-    def _own(self, exchange: Exchange, found: Found | None, owners: Sequence[Found]) -> None:
+    def _own(self, exchange: HttpExchange, found: Found | None, owners: Sequence[Found]) -> None:
         """A path of a wire."""
         request = exchange.request
         exchange.bound(self._node.limits.body)
@@ -154,12 +152,12 @@ def _foreign(answer: Answer, why: str) -> Reply:
     return Reply.of(answer)
 
 
-def remote_of(exchange: Exchange) -> str:
+def remote_of(exchange: HttpExchange) -> str:
     """The peer's address; empty over a Unix socket."""
     peer = exchange.transport.get_extra_info("peername")
     return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
-def is_secure(exchange: Exchange) -> bool:
+def is_secure(exchange: HttpExchange) -> bool:
     """Whether TLS ends here."""
     return exchange.transport.get_extra_info("sslcontext") is not None

@@ -24,11 +24,12 @@ from anywire.errors import ConfigurationError
 from anywire.limits import Limits
 from anywire.net.deflate import Deflate
 from anywire.payload import Carrier
-from anywire.servers.exchange import Exchange
+from anywire.servers.carry import Carry
+from anywire.servers.exchange import HttpExchange
 from anywire.servers.guest import Asgi, Guest
 from anywire.servers.http import HttpConnection
 from anywire.servers.origin import Origins
-from anywire.servers.site import Carry, Site
+from anywire.servers.site import Site
 from anywire.servers.static import File, text
 from anywire.servers.upgrade import Upgrader
 from anywire.wires.base import Wire
@@ -225,7 +226,7 @@ class Server:
         if self._emptied is not None and not self._transports:
             self._emptied.set()
 
-    def handle(self, exchange: Exchange) -> None:
+    def handle(self, exchange: HttpExchange) -> None:
         """Answer a request, if there is room for its connection."""
         if len(self._transports) > self.limits.connections:
             exchange.respond(text(503, "too many connections", ("Retry-After", "5")))

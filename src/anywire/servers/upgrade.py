@@ -11,7 +11,7 @@ from anywire.core.admission import Admitted, admit
 from anywire.core.node import Node
 from anywire.net.deflate import Deflate
 from anywire.net.handshake import Accepted, Denied, Offer, accept, read_offer
-from anywire.servers.exchange import Exchange, failed
+from anywire.servers.exchange import HttpExchange, failed
 from anywire.servers.hello import hello_of
 from anywire.servers.routes import Found
 from anywire.servers.static import Reply, text
@@ -30,7 +30,7 @@ class Upgrader:
         self._node = node
         self._deflate = deflate
 
-    def open(self, exchange: Exchange, found: Found, *, remote: str) -> None:
+    def open(self, exchange: HttpExchange, found: Found, *, remote: str) -> None:
         """Answer a request on a WebSocket's path; its origin was checked."""
         offer = read_offer(exchange.request)
         if isinstance(offer, Denied):
@@ -61,7 +61,7 @@ class Upgrader:
         node.dispatcher.stepper.start(admit(node, wire, hello), admitted, "anywire admission")
 
     def _attach(
-        self, exchange: Exchange, wire: Wire, hello: Hello, offer: Offer, admitted: Admitted
+        self, exchange: HttpExchange, wire: Wire, hello: Hello, offer: Offer, admitted: Admitted
     ) -> None:
         opening = admitted.opening
         transport, rest = self._accept(exchange, offer, opening.subprotocol)
@@ -77,7 +77,7 @@ class Upgrader:
         if rest:
             transport.data_received(rest)
 
-    def _answer(self, exchange: Exchange, offer: Offer, answer: Answer) -> None:
+    def _answer(self, exchange: HttpExchange, offer: Offer, answer: Answer) -> None:
         if answer.code is None:
             exchange.respond(Reply.of(answer))
             return
@@ -86,14 +86,14 @@ class Upgrader:
         transport.close(answer.code, answer.reason)
 
     def _accept(
-        self, exchange: Exchange, offer: Offer, subprotocol: str | None
+        self, exchange: HttpExchange, offer: Offer, subprotocol: str | None
     ) -> tuple[WebSocketTransport, bytes]:
         accepted = accept(offer, subprotocol, deflate=self._deflate)
         return take_socket(exchange, accepted, self._node)
 
 
 def take_socket(
-    exchange: Exchange, accepted: Accepted, node: Node, *, max_size: int | None = None
+    exchange: HttpExchange, accepted: Accepted, node: Node, *, max_size: int | None = None
 ) -> tuple[WebSocketTransport, bytes]:
     """Say 101; returns the transport, and the bytes that came behind the request's head."""
     exchange.transport.write(accepted.head)

@@ -1,0 +1,69 @@
+"""What a carrier is given: one HTTP request and its response, whoever serves them.
+
+The standalone server has its own (`exchange.HttpExchange`), an ASGI host another, and a request
+that belongs to another worker a third. A carrier knows none of them.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol
+
+from anywire.servers.static import Reply
+from anywire.wires.base import Hello, Wire
+
+
+class Exchange(Protocol):
+    """One request and its response. Reading and waiting are awaited, writing is not.
+
+    Once the client is gone, reads raise Closed and writes are dropped.
+    """
+
+    is_gone: bool
+    """The client is gone, or was refused."""
+    has_begun: bool
+    """The response has begun."""
+    has_ended: bool
+    """The response is whole."""
+
+    def bound(self, limit: int) -> None:
+        """Refuse a body over so many bytes, by its length or while it is read: 413."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next part of the body; empty once it is whole. Raises Closed if it never will be."""
+        ...
+
+    async def body(self) -> bytes:
+        """The whole body; `bound` must be set. Raises Closed."""
+        ...
+
+    async def gone(self) -> None:
+        """Wait until the client is gone or the response is whole."""
+        ...
+
+    def respond(self, reply: Reply) -> None:
+        """Answer with all there is to say."""
+        ...
+
+    def start(self, status: int, headers: Iterable[tuple[str | bytes, str | bytes]]) -> None:
+        """Begin a response whose body follows."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """One part of the body."""
+        ...
+
+    def end(self, data: bytes = b"") -> None:
+        """The last part of the body, if there is one more, and its end."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until what was written has been taken, or the client is gone."""
+        ...
+
+    def fail(self, status: int, reason: str) -> None:
+        """Answer so if nothing was said yet, then hang up."""
+        ...
+
+
+Carry = Callable[[Exchange, Wire, Hello], Coroutine[Any, Any, None]]
+"""Answers requests of one carrier; it is started at once, and ends the exchange."""
