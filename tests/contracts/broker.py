@@ -23,13 +23,10 @@ SECONDS = 5.0
 """What a delivery may take before a test gives up."""
 
 Elapse = Callable[[float], Awaitable[None]]
-Answer = Callable[[Question], Awaitable[object] | object]
 
 
 class Backend(Broker, History, Directory, Nodes, Protocol):
-    """All of it, and how a node says that it answers."""
-
-    def listen(self, node: str, answer: Answer) -> None: ...
+    """All of it."""
 
 
 class Heard:

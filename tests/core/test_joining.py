@@ -31,12 +31,14 @@ class LateBroker:
         self.deliveries: deque[Record] = deque()
         self.is_late = True
         self._deliver: Any = None
+        self.broken: Any = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.memory, name)
 
-    async def start(self, deliver: Any) -> None:
+    async def start(self, deliver: Any, broken: Any = None) -> None:
         self._deliver = deliver
+        self.broken = broken
         await self.memory.start(self._take)
 
     def _take(self, record: Record) -> None:
@@ -773,3 +775,45 @@ async def test_a_replay_that_would_fill_the_outbox_is_cut_to_the_newest_and_lost
         answer, *replayed = peer.news()
         assert (answer["outcome"], answer["reason"]) == ("LOST", "limit")
         assert [one["args"][0][0] for one in replayed] == ["3", "4", "5"]
+
+
+async def test_who_waits_for_records_that_will_not_come_hears_the_new_epoch() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        bench.channel("log", history=10)
+        bench.connect().join("log")
+        room = bench.node.rooms["log"]
+        await broker.memory.start(broker.deliveries.append)
+        await published(bench, 3)
+        peer = bench.connect()
+        peer.join("log", since=at(0, await epoch_of(bench)))
+        told(peer)
+        assert list(room.parked)
+        broker.broken("log", Position(0, "next"))
+        assert room.parked == {}
+        assert room.delivered == Position(0, "next")
+        (gap,) = peer.news()
+        assert (gap["t"], gap["lost"]) == ("Gap", 0)
+        await room.publish("typing", volatile=True)
+        broker.deliver(len(broker.deliveries))
+        assert told(peer)[-1] == ("typing",)
+
+
+async def test_a_join_that_read_an_epoch_that_is_over_reads_again() -> None:
+    broker = LateBroker()
+    async with running(broker=broker) as bench:
+        bench.channel("log", history=10)
+        peer = bench.connect()
+        peer.join("log")
+        for _ in range(3):  # subscribing, there and back, and the reading on its way there
+            broker.under_way.pop(0).set_result(None)
+            await turns()
+        broker.broken("log", Position(0, "next"))
+        broker.memory = MemoryBroker(clock=lambda: Clock.WALL, random=lambda size: b"next")
+        epoch = (await broker.memory.since("log", Since(last=0), 1))[1].epoch
+        while broker.under_way:
+            broker.under_way.pop(0).set_result(None)
+            await turns()
+        joined = next(frame for frame in peer.heard if frame["t"] == "Joined")
+        assert epoch in str(joined["positions"])

@@ -10,7 +10,7 @@ from anywire.body import NO_BODY, Body
 from anywire.brokers.memory import MemoryBroker
 from anywire.core.channel import Left
 from anywire.core.member import Member
-from anywire.core.node import LEASE, Node
+from anywire.core.node import LEASE, RELIST, Node
 from anywire.frames import At, Position, Record
 from anywire.limits import Limits
 from anywire.payload import Payload
@@ -409,3 +409,37 @@ async def test_so_many_sessions_wait_for_a_resume_and_no_more() -> None:
             peer.cut()
         assert [peer.session.has_ended for peer in peers] == [False, True, False, False]
         assert len(bench.node.detached) == 2
+
+
+async def test_a_hole_in_a_room_is_told_to_who_relies_on_its_history_only() -> None:
+    async with running() as bench:
+        bench.channel("log", history=10)
+        bench.channel("loose")
+        kept, loose = bench.connect(), bench.connect()
+        kept.join("log")
+        loose.join("loose")
+        kept.news(), loose.news()
+        for room in ("log", "loose", "nowhere"):
+            bench.node.broken(room, Position(3, "e"))
+        assert [(frame["t"], frame["lost"]) for frame in kept.news()] == [("Gap", 0)]
+        assert loose.news() == []
+
+
+async def test_after_a_hole_everybody_is_told_who_is_here_once() -> None:
+    async with running() as bench:
+        bench.channel("{room}", presence=True)
+        peers = [bench.connect(user="ana"), bench.connect(user="bo")]
+        for peer in peers:
+            peer.join("a")
+            peer.join("b")
+        for peer in peers:
+            peer.news()
+        bench.node.broken("a", None)
+        bench.node.broken("b", None)
+        assert peers[0].news() == []
+        bench.clock.move(RELIST)
+        await turns()
+        for peer in peers:
+            told = peer.news()
+            assert [frame["t"] for frame in told] == ["Presence", "Presence"]
+            assert all(frame["whole"] for frame in told)

@@ -24,8 +24,17 @@ class Keep(msgspec.Struct, frozen=True):
 class Broker(Protocol):
     """Carries records to every node that subscribed to their room."""
 
-    async def start(self, deliver: Callable[[Record], None]) -> None:
-        """Begin; `deliver` is called in the loop, in order per room, for subscribed rooms."""
+    async def start(
+        self,
+        deliver: Callable[[Record], None],
+        broken: Callable[[str, Position | None], None] | None = None,
+    ) -> None:
+        """Begin; `deliver` is called in the loop, in order per room, for subscribed rooms.
+
+        `broken` is called with a subscribed room whose deliveries have a hole that cannot be
+        filled, and where the room stands now (None: unnumbered): what is kept was lost, or records
+        may have passed unheard. Who is present may have changed unheard too.
+        """
         ...
 
     async def stop(self) -> None: ...
@@ -120,6 +129,7 @@ class Ask(Enum):
     CLOSE_USER = "close_user"
     REACH_USER = "reach_user"
     ANSWERS = "answers"
+    COUNTERS = "counters"
 
 
 class Question(msgspec.Struct, kw_only=True):
@@ -133,6 +143,8 @@ class Question(msgspec.Struct, kw_only=True):
     code: str = ""
     text: str = ""
     record: bytes = b""
+    timeout: float = 0.0
+    """Seconds a node may gather answers."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -145,8 +157,16 @@ class Found(msgspec.Struct, frozen=True):
 class Nodes(Protocol):
     """Questions that only other nodes can answer."""
 
-    def listen(self, node: str, answer: Callable[[Question], object]) -> None:
-        """Ask this function what is asked of `node`; it may return an awaitable."""
+    def listen(self, node: str, answer: Callable[[Question], object], door: str = "") -> None:
+        """Ask this function what is asked of `node`; it may return an awaitable.
+
+        Called before `Broker.start`. `door`: where this node takes requests and sockets of its
+        sessions that reached another node; "": it takes none.
+        """
+        ...
+
+    def doors(self) -> Mapping[str, str]:
+        """The nodes that are alive, this one too, and the door of each."""
         ...
 
     async def ask(self, nodes: Sequence[str] | None, question: Question, timeout: float) -> Found:  # noqa: ASYNC109

@@ -90,6 +90,7 @@ class MemoryBroker:
         "_claims",
         "_clock",
         "_deliver",
+        "_door",
         "_epoch",
         "_is_delivering",
         "_leases",
@@ -123,12 +124,17 @@ class MemoryBroker:
         self._places: dict[str, dict[str, None]] = {}  # by node: rooms it may have members in
         self._claims: dict[tuple[str, str], tuple[str, str, float]] = {}
         self._node = ""
+        self._door = ""
         self._answer: Answer | None = None
 
     # Broker
 
-    async def start(self, deliver: Callable[[Record], None]) -> None:
-        """See `Broker.start`. What was published before is kept, not delivered."""
+    async def start(
+        self,
+        deliver: Callable[[Record], None],
+        broken: Callable[[str, Position | None], None] | None = None,
+    ) -> None:
+        """See `Broker.start`. What was published before is kept, not delivered; nothing breaks."""
         self._deliver = deliver
 
     async def stop(self) -> None:
@@ -200,6 +206,24 @@ class MemoryBroker:
         known = self._room(room)
         return self._announce(room, known, known.here.enter(node, key, member, meta), keep, now)
 
+    async def restore(
+        self,
+        room: str,
+        node: str,
+        key: str,
+        member: str,
+        meta: bytes,
+        lease: float,
+        keep: Keep | None,
+    ) -> None:
+        """Enter without a word: who is here was known before this broker was."""
+        now = self._clock()
+        self._leases[node] = max(self._leases.get(node, 0.0), now + lease)
+        self._places.setdefault(node, {})[room] = None
+        known = self._room(room)
+        known.keep = keep
+        known.here.enter(node, key, member, meta)
+
     async def exit(
         self, room: str, node: str, key: str, member: str, keep: Keep | None
     ) -> Position | None:
@@ -254,10 +278,15 @@ class MemoryBroker:
 
     # Nodes
 
-    def listen(self, node: str, answer: Answer) -> None:
-        """Have `answer` answer what this node is asked; what it raises counts as no answer."""
+    def listen(self, node: str, answer: Answer, door: str = "") -> None:
+        """See `Nodes.listen`; what `answer` raises counts as no answer."""
         self._node = node
         self._answer = answer
+        self._door = door
+
+    def doors(self) -> Mapping[str, str]:
+        """See `Nodes.doors`: there is one node."""
+        return {self._node: self._door} if self._node else {}
 
     async def ask(self, nodes: Sequence[str] | None, question: Question, timeout: float) -> Found:  # noqa: ASYNC109
         """See `Nodes.ask`: the one node asks itself; any other that is named is missing."""

@@ -22,7 +22,7 @@ class Answers:
         self.values: list[object] = []
         """Answers in the order they came."""
         self.missing: list[str] = []
-        """Ids of members that gave no answer in time, or left."""
+        """Ids of members that gave no answer in time, or left; ids of nodes that did not answer."""
         self.unable: list[str] = []
         """Ids of members whose wire has no calls: they heard the event and cannot answer."""
 

@@ -246,8 +246,13 @@ class Member:
         if is_meant and is_new(record, end):
             self.session.enqueue(room.encode(self.session.codec, self.alias, record, at))
         if is_caught_up(record.position, end):
-            del self.behind[room.name], room.parked[self]
-            room.add(self)
+            self.catch_up(room)
+
+    def catch_up(self, room: Room) -> None:
+        """Wait for nothing any more: hear this room live."""
+        self.behind.pop(room.name, None)
+        room.parked.pop(self, None)
+        room.add(self)
 
     def forget(self, room: str) -> None:
         """Be behind in this room no more: the member is not in it."""

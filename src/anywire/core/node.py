@@ -21,15 +21,17 @@ from anywire.brokers.base import (
 from anywire.core.calls import Calls
 from anywire.core.channel import PRESENCE, Channel, Channels
 from anywire.core.clock import Deadline, Deadlines
+from anywire.core.counters import Counters
 from anywire.core.dispatch import Dispatcher
 from anywire.core.flushing import Flushing
 from anywire.core.member import Member
+from anywire.core.presence import whole
 from anywire.core.questions import Questions
 from anywire.core.recovery import is_new
 from anywire.core.room import Room
 from anywire.core.session import Session
 from anywire.errors import Refused
-from anywire.frames import At, Position, Record, Ref
+from anywire.frames import At, Gap, Position, Record, Ref
 from anywire.limits import Limits, is_too_long
 from anywire.outbox import Outbox
 from anywire.transports.base import Transport
@@ -46,6 +48,9 @@ from anywire.wires.base import (
 
 log = logging.getLogger(__name__)
 
+RELIST = 1.0
+"""Seconds after which everybody is told who is present, when deliveries were broken: by then every
+node has told what it knows."""
 LEASE = 45.0
 """Seconds a node's presence outlives its last sign of life; renewed three times as often."""
 
@@ -68,6 +73,7 @@ class Node:
         authenticate: Authenticate | None = None,
         reserved: Mapping[str, str] | None = None,
         id: str = "",
+        door: str = "",
         make_outbox: Callable[..., Outbox] = Outbox,
     ) -> None:
         self.id = id or secrets.token_hex(4)
@@ -96,23 +102,26 @@ class Node:
         self.is_stopping = False
         self._authenticate = authenticate
         self._reserved = {PRESENCE: "presence", **(reserved or {})}
+        self.counters = Counters()
+        self.breaks = 0
+        """How often deliveries were broken: what was read before is then no longer true."""
+        self._door = door
+        self._relisting: set[str] = set()
         self._mark = 0
         self._renewal: Deadline | None = None
 
     async def start(self) -> None:
         """Open the broker; call once, in the loop that will serve."""
-        self.nodes.listen(self.id, self.questions.answer)
-        await self.broker.start(self.deliver)
+        self.nodes.listen(self.id, self.questions.answer, self._door)
+        await self.broker.start(self.deliver, self.broken)
         self._renew()
 
     async def stop(self) -> None:
         """End every session with 1001, then close the broker. Bounded by `Limits.stop`."""
-        self.is_stopping = True
         if self._renewal is not None:
             self.deadlines.cancel(self._renewal)
             self._renewal = None
-        for session in list(self.sessions.values()):
-            self._send_away(session)
+        self.send_away()
         try:
             async with asyncio.timeout(self.limits.stop / 2):
                 await self.dispatcher.stepper.stop()
@@ -123,6 +132,12 @@ class Node:
                 await self.broker.stop()
         except TimeoutError:
             log.warning("the broker did not stop in time")
+
+    def send_away(self) -> None:
+        """Begin to stop: end every session with 1001, refuse who comes now; `stop` does the rest."""
+        self.is_stopping = True
+        for session in list(self.sessions.values()):
+            self._send_away(session)
 
     def _send_away(self, session: Session) -> None:
         session.close(1001, "the server stops", retry=secrets.randbelow(2000) / 1000)
@@ -258,12 +273,27 @@ class Node:
         but: But = None,
         id: str | None = None,
         volatile: bool = False,
-        ref: Ref | None = None,
     ) -> Position | None:
         """Number, keep and carry one publication; see `Room.publish`."""
+        record = self.record(room, event, args, but=but, id=id, volatile=volatile)
+        keep = None if room.channel is None or volatile else room.channel.keep
+        return await self.broker.publish(record, keep)
+
+    def record(
+        self,
+        room: Room,
+        event: str,
+        args: tuple[object, ...],
+        *,
+        but: But = None,
+        id: str | None = None,
+        volatile: bool = False,
+        ref: Ref | None = None,
+    ) -> Record:
+        """One publication of this node. Raises ValueError, see `Room.publish`."""
         self.check_event(event)
         channel = room.channel
-        record = Record(
+        return Record(
             room=room.name,
             event=event,
             body=Body.of(*args) if channel is None else channel.body(event, args),
@@ -274,8 +304,6 @@ class Node:
             ref=ref,
             origin=self.id,
         )
-        keep = None if channel is None or volatile or ref is not None else channel.keep
-        return await self.broker.publish(record, keep)
 
     def deliver(self, record: Record) -> None:
         """A record has come from the broker, for a room somebody here is in."""
@@ -298,6 +326,26 @@ class Node:
             self.flushing.hold(room, record, at)
         for member in list(room.parked):
             member.park(room, record, at)
+
+    def broken(self, name: str, position: Position | None) -> None:
+        """Deliveries of a room have a hole (see `Broker.start`): tell whoever relies on them."""
+        self.breaks += 1
+        room = self.rooms.get(name)
+        if room is None:
+            return
+        self.settle()
+        room.delivered = position
+        for member in list(room.parked):
+            if member.parked is None:  # it waited for records that will not come
+                member.catch_up(room)
+        channel = room.channel
+        if channel is not None and channel.keep is not None:
+            for member in room.members():
+                member.say(Gap(member.alias, 0, position))
+        if channel is not None and channel.presence:
+            if not self._relisting:
+                self.deadlines.at(self.now() + RELIST, self._relist)
+            self._relisting.add(name)
 
     def room(self, name: str, channel: Channel | None = None) -> Room:
         """The room of this name, to publish to or to enter; it need not have members."""
@@ -340,6 +388,19 @@ class Node:
             await self.presence.exit(
                 member.room.name, self.id, name, member.id, member.channel.keep
             )
+
+    def _relist(self) -> None:
+        names, self._relisting = self._relisting, set()
+        for name in names:
+            if name in self.rooms and not self.is_stopping:
+                self.spawn(self._listed(self.rooms[name]), "anywire presence")
+
+    async def _listed(self, room: Room) -> None:
+        """Tell everyone in a room who is here, whole."""
+        present = await self.presence.list(room.name)
+        for member in room.members():
+            if member.room is room:
+                member.say(whole(member.alias, present))
 
     def _renew(self) -> None:
         """Tell the store, three times per lease, that this node lives."""

@@ -1,12 +1,15 @@
 """Questions: what is asked of all nodes or of a room's members, and what this node answers."""
 
 import secrets
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from anywire.brokers.base import Ask, Question
 from anywire.core.channel import Left
 from anywire.core.gathering import Answers, Gathering
-from anywire.frames import Reply
+from anywire.frames import Reply, pack_record, unpack_record
 
 if TYPE_CHECKING:
     from anywire.core.node import Node
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds that other nodes have for an answer."""
+
+_Gathered = tuple[list[object], list[str], list[str]]
 
 
 class Questions:
@@ -56,6 +61,10 @@ class Questions:
                 for session in sessions:
                     session.close(4403, question.text or "closed by the server")
                 return len(sessions)
+            case Ask.ANSWERS:
+                return self._gather(question)
+            case Ask.COUNTERS:
+                return {"node": node.id, **msgspec.to_builtins(node.counters)}
             case _:
                 return None
 
@@ -67,15 +76,44 @@ class Questions:
         *,
         timeout: float,  # noqa: ASYNC109
     ) -> Answers:
-        """Ask everyone in a room of this process; see `Room.call`."""
+        """Ask everyone in a room, on all nodes; see `Room.call`."""
         ref = secrets.token_hex(8)
-        found = self._node.rooms.get(room.name)
-        gathering = self._gathering[ref] = Gathering([] if found is None else found.members())
+        record = pack_record(self._node.record(room, event, args, ref=ref))
+        question = Question(
+            ask=Ask.ANSWERS, room=room.name, ref=ref, record=record, timeout=timeout
+        )
+        found = await self._node.nodes.ask(None, question, timeout + PATIENCE)
+        answers = Answers()
+        for values, missing, unable in msgspec.convert(list(found.values), list[_Gathered]):
+            answers.values += values
+            answers.missing += missing
+            answers.unable += unable
+        answers.missing += found.missing
+        return answers
+
+    async def counters(self) -> list[dict[str, object]]:
+        """What each node has counted, with its id as `node`."""
+        found = await self._node.nodes.ask(None, Question(ask=Ask.COUNTERS), PATIENCE)
+        return msgspec.convert(list(found.values), list[dict[str, object]])
+
+    def _gather(self, question: Question) -> Awaitable[object]:
+        """Tell the members here at once, in order with what is published; then wait for them."""
+        room = self._node.rooms.get(question.room)
+        gathering = Gathering([] if room is None else room.members())
+        self._gathering[question.ref] = gathering
         try:
-            await self._node.publish(room, event, args, ref=ref)
-            return await gathering.wait(timeout)
+            self._node.deliver(unpack_record(question.record))
+        except BaseException:
+            del self._gathering[question.ref]
+            raise
+        return self._gathered(gathering, question)
+
+    async def _gathered(self, gathering: Gathering, question: Question) -> object:
+        try:
+            answers = await gathering.wait(question.timeout)
         finally:
-            del self._gathering[ref]
+            del self._gathering[question.ref]
+        return answers.values, answers.missing, answers.unable
 
     def answered(self, session: "Session", reply: Reply) -> None:
         """An answer that no call waits for: one of an acknowledged broadcast, or none of ours."""

@@ -114,7 +114,7 @@ class Room:
         *args: object,
         timeout: float = 10.0,  # noqa: ASYNC109 (what came in time counts)
     ) -> "Answers":
-        """Ask every member of this process and wait for the answers, at most `timeout` seconds."""
+        """Ask every member, on all nodes, and wait for the answers, at most `timeout` seconds."""
         return await self._node.questions.call(self, event, args, timeout=timeout)
 
     async def count(self) -> int:

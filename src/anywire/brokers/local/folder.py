@@ -1,0 +1,96 @@
+"""The private folder in which the workers of one machine meet.
+
+It holds the hub's lock and socket, the key that workers and hub show each other, and each worker's
+door. Only its owner may enter it, so that nobody else can pose as a hub or listen.
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+import tempfile
+from pathlib import Path
+
+from anywire.errors import ConfigurationError
+
+_LONGEST = 107
+"""Bytes of a Unix socket's path (sockaddr_un holds 108 with its end)."""
+_NAME = 24
+"""Bytes that the longest name in the folder may have."""
+
+
+class Folder:
+    """One such folder, made when it is not there. Raises ConfigurationError for one that others
+    may enter, or whose path is too long for a socket.
+    """
+
+    __slots__ = ("key", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if len(os.fsencode(path)) + 1 + _NAME > _LONGEST:
+            raise ConfigurationError(
+                f"{path} is too long for a socket in it: at most {_LONGEST - 1 - _NAME} bytes"
+            )
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = path.lstat()
+        except OSError as error:
+            raise ConfigurationError(
+                f"workers cannot meet in {path}: {error.strerror or error}"
+            ) from error
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise ConfigurationError(
+                f"{path} is no folder of this user's: workers cannot meet there"
+            )
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise ConfigurationError(f"others may enter {path}; right: chmod 700 {path}")
+        self.key = self._read_key()
+
+    @classmethod
+    def beside(cls, name: str) -> "Folder":
+        """The folder of this name where this user's run-time files are."""
+        base = os.environ.get("XDG_RUNTIME_DIR")
+        if base and os.access(base, os.W_OK):
+            return cls(Path(base) / "anywire" / name)
+        mine = Path(tempfile.gettempdir()) / f"anywire-{os.geteuid()}"
+        Folder(mine)  # the folder above it must be private too
+        return cls(mine / name)
+
+    @property
+    def hub(self) -> str:
+        """Where the hub listens."""
+        return str(self.path / "hub.sock")
+
+    def door(self, node: str) -> str:
+        """Where a worker takes what belongs to it."""
+        return str(self.path / f"{hashlib.blake2b(node.encode(), digest_size=8).hexdigest()}.sock")
+
+    def lock(self) -> int | None:
+        """A descriptor that holds the hub's lock until it is closed or this process ends; None:
+        another process holds it.
+        """
+        descriptor = os.open(self.path / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def _read_key(self) -> bytes:
+        """The key, made by who comes first: written aside, then linked, so that it is whole."""
+        place = self.path / "key"
+        if not place.exists():
+            aside = self.path / f"key.{secrets.token_hex(4)}"
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+            try:
+                os.link(aside, place)
+            except FileExistsError:
+                pass  # somebody was faster
+            finally:
+                os.unlink(aside)
+        return place.read_bytes()
