@@ -1,5 +1,6 @@
 /** A session with the server over a socket that comes back: channels stay joined, nothing that can be kept is lost. */
 
+import { resolveUrl } from "./address.js";
 import { Calls, errorOf, type Line, type Outgoing } from "./calls.js";
 import { Channel, type ChannelOptions } from "./channel.js";
 import { systemClock } from "./clock.js";
@@ -8,7 +9,7 @@ import { Emitter } from "./emitter.js";
 import { AnywireError } from "./error.js";
 import { Queue, sizeOf } from "./queue.js";
 import { Session } from "./session.js";
-import { resolveUrl, RobustSocket } from "./socket.js";
+import { RobustSocket } from "./socket.js";
 import type { SocketEvents, SocketOptions } from "./types.js";
 
 /** `resuming`: connecting, to go on with the same session. `waiting`: until the next attempt. `closed` is final. */
@@ -107,11 +108,13 @@ export class Client {
         return codec.encode({ type: "ping" }) as string;
       },
     });
+    this.#socket.binaryType = "arraybuffer";
     this.#socket.on("state", (event) => this.#socketChanged(event));
     this.#socket.on("message", ({ data }) => this.#received(data));
     this.#socket.on("close", (event) => this.#cut(event));
     this.#socket.on("error", ({ error, source }) => {
-      if (source !== "transport" || this.#emitter.has("error")) this.#report(error);
+      // An attempt that `close` breaks off fails, and is no failure.
+      if (source !== "transport" || (!this.closed && this.#emitter.has("error"))) this.#report(error);
     });
     this.#socket.open();
   }
@@ -158,6 +161,7 @@ export class Client {
   close(code = 1000, reason = ""): void {
     if (this.#isLive) this.#write({ type: "bye", code, text: reason });
     this.#socket.close(code, reason);
+    this.#end(code, reason);
   }
 
   #makeLine(): Line {
@@ -227,7 +231,13 @@ export class Client {
     this.#isLive = false;
     this.#clock.clearTimeout(this.#timer);
     if (FATAL_TO_SESSION.has(code)) this.#session.forget();
-    if (willReconnect) return;
+    if (!willReconnect) this.#end(code, reason);
+  }
+
+  #end(code: number, reason: string): void {
+    if (this.closed) return;
+    this.#isLive = false;
+    this.#clock.clearTimeout(this.#timer);
     const ended = new AnywireError(REFUSED_CODES.has(code) ? "refused" : "closed", reason, { data: { code } });
     const error = this.#refusal ?? ended;
     this.closed = error;

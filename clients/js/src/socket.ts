@@ -1,18 +1,18 @@
 /**
- * A WebSocket that comes back: back-off with full jitter, a heartbeat, a bounded queue for what is sent meanwhile,
- * and a `close` that is final. It knows nothing of channels, and works with any server.
+ * A WebSocket that comes back, and may stand wherever the platform's `WebSocket` stands: back-off with full jitter, a
+ * heartbeat, a bounded queue for what is sent meanwhile, and a `close` that is final. It knows nothing of channels, and
+ * works with any server.
  */
 
+import { checkProtocols, failure, resolveUrl } from "./address.js";
 import { Backoff } from "./backoff.js";
 import { systemClock } from "./clock.js";
-import { Emitter } from "./emitter.js";
 import { Heartbeat } from "./heartbeat.js";
 import { type SocketInput, type SocketState, transitions } from "./machine.js";
-import { Queue, sizeOf } from "./queue.js";
-import type { Cut, Sendable, SocketEvents, SocketOptions, SocketUrl, WebSocketClass, WebSocketLike } from "./types.js";
+import { frozen, isBytes, Queue, sizeOf } from "./queue.js";
+import { SocketTarget } from "./target.js";
+import type { Cut, Sendable, SocketOptions, SocketUrl, WebSocketClass, WebSocketLike } from "./types.js";
 import { onWake } from "./wake.js";
-
-type Listeners = { [K in keyof SocketEvents]: [event: SocketEvents[K]] };
 
 const OPEN = 1;
 /** A no, which would be the same again; and 4409: who came back would fight a newer connection for its session. */
@@ -21,23 +21,35 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 const SILENT = 4410;
 const ABNORMAL = 1006;
 
-export class RobustSocket {
-  onopen: ((event: SocketEvents["open"]) => unknown) | null = null;
-  onmessage: ((event: SocketEvents["message"]) => unknown) | null = null;
-  onclose: ((event: SocketEvents["close"]) => unknown) | null = null;
-  onerror: ((event: SocketEvents["error"]) => unknown) | null = null;
+export class RobustSocket extends SocketTarget {
+  declare static readonly CONNECTING: 0;
+  declare static readonly OPEN: 1;
+  declare static readonly CLOSING: 2;
+  declare static readonly CLOSED: 3;
+  declare readonly CONNECTING: 0;
+  declare readonly OPEN: 1;
+  declare readonly CLOSING: 2;
+  declare readonly CLOSED: 3;
+
+  static {
+    ["CONNECTING", "OPEN", "CLOSING", "CLOSED"].forEach((name, value) => {
+      for (const holder of [this, this.prototype]) Object.defineProperty(holder, name, { value, enumerable: true });
+    });
+  }
 
   readonly #url: SocketUrl;
   readonly #options: Required<Omit<SocketOptions, "protocols" | "WebSocket">>;
   readonly #protocols: string[];
   readonly #WebSocket: WebSocketClass;
-  readonly #emitter = new Emitter<Listeners>((error) => this.#failed(error, "listener"));
   readonly #backoff: Backoff;
   readonly #heartbeat: Heartbeat;
   readonly #queue: Queue<Sendable>;
   readonly #unwake: () => void;
   #state: SocketState = "idle";
+  /** The transport of this attempt; after `close`, the one that is still to say how it ended. */
   #ws: WebSocketLike | undefined;
+  /** The last one that opened. */
+  #opener: WebSocketLike | undefined;
   /** The one timer of connecting (its deadline) and of waiting. */
   #timer: unknown;
   /** Counts attempts, so that what an older one started is not taken for the newest. */
@@ -45,18 +57,31 @@ export class RobustSocket {
   #openedAt = 0;
   #isPatient = false;
   #lastUrl = "";
+  #origin = "";
+  #binaryType: BinaryType = "blob";
+  /** Bytes that were to be sent and never will be. */
+  #unsent = 0;
   /** The state that listeners know. */
   #told: SocketState = "idle";
-  #isReporting = false;
 
-  /** Connects at once, unless `lazy`. Throws where there is no WebSocket, or for an address that is none. */
-  constructor(url: SocketUrl, options: SocketOptions = {}) {
-    const { protocols = [], WebSocket = globalThis.WebSocket as WebSocketClass | undefined, ...rest } = options;
+  /**
+   * Connects at once, unless `lazy`. Throws where there is no WebSocket, and a `SyntaxError` of the platform for an
+   * address or a subprotocol that is none.
+   */
+  constructor(url: SocketUrl, protocols: string | Iterable<string> | SocketOptions = [], options: SocketOptions = {}) {
+    super();
+    need(arguments.length);
+    const isList = typeof protocols !== "object" || !protocols || Symbol.iterator in protocols;
+    const {
+      protocols: offered = isList ? (protocols as string) : [],
+      WebSocket = globalThis.WebSocket as WebSocketClass | undefined,
+      ...rest
+    } = isList ? options : (protocols as SocketOptions);
     if (!WebSocket) {
       throw new TypeError("there is no global WebSocket here; pass { WebSocket }, for example that of the package ws");
     }
-    this.#url = typeof url === "function" ? url : resolveUrl(url);
-    this.#protocols = typeof protocols === "string" ? [protocols] : protocols;
+    this.#url = typeof url === "function" ? url : (this.#lastUrl = resolveUrl(url));
+    this.#protocols = checkProtocols(offered);
     this.#WebSocket = WebSocket;
     this.#options = {
       reconnectInterval: 1000,
@@ -95,19 +120,42 @@ export class RobustSocket {
     return this.#state;
   }
 
-  /** The address of the last attempt. */
+  /** One of the four constants: CLOSED is for good, and between two connections it is CONNECTING. */
+  get readyState(): 0 | 1 | 2 | 3 {
+    const inner = this.#ws?.readyState as 0 | 1 | 2 | 3 | undefined;
+    if (this.#state === "closed") return inner ?? this.CLOSED;
+    return (this.#state === "open" && inner !== this.CLOSED && inner) || this.CONNECTING;
+  }
+
+  /** The address, or that of the last attempt where each has its own. */
   get url(): string {
     return this.#lastUrl;
   }
 
-  /** The subprotocol that the server chose; empty without a connection. */
+  /** The subprotocol that the server chose, at the last connection. */
   get protocol(): string {
-    return this.#state === "open" ? (this.#ws?.protocol ?? "") : "";
+    return this.#opener?.protocol ?? "";
   }
 
-  /** Bytes that wait, here and in the transport. */
+  /** The extensions that the server chose, at the last connection. */
+  get extensions(): string {
+    return this.#opener?.extensions ?? "";
+  }
+
+  /** How bytes come: "blob" or "arraybuffer"; anything else changes nothing. */
+  get binaryType(): BinaryType {
+    return this.#binaryType;
+  }
+
+  set binaryType(type: BinaryType) {
+    if (type !== "blob" && type !== "arraybuffer") return;
+    this.#binaryType = type;
+    if (this.#ws) this.#ws.binaryType = type;
+  }
+
+  /** Bytes that wait, here and in the transport; once closed, those too that were never sent. */
   get bufferedAmount(): number {
-    return this.#queue.bytes + (this.#ws?.bufferedAmount ?? 0);
+    return this.#queue.bytes + (this.#ws?.bufferedAmount ?? 0) + this.#unsent;
   }
 
   /** Milliseconds of silence before a ping. */
@@ -122,51 +170,57 @@ export class RobustSocket {
 
   /**
    * Sends now, or when there is a connection; false if the message was refused: the queue is full, or all is over.
+   * What is neither text nor bytes goes as its text, or as JSON with `json`.
    */
   send(data: unknown): boolean {
-    if (this.#state === "closed") return false;
-    const message = this.#options.json && !isSendable(data) ? JSON.stringify(data) : (data as Sendable);
+    need(arguments.length);
+    const message: Sendable = isBytes(data)
+      ? data
+      : `${this.#options.json && typeof data !== "string" ? JSON.stringify(data) : data}`;
+    if (this.#state === "closed") {
+      this.#unsent += sizeOf(message);
+      return false;
+    }
     if (this.#state === "open" && this.#ws?.readyState === OPEN) {
       this.#ws.send(message);
       return true;
     }
-    const isKept = this.#queue.put(message, sizeOf(message));
-    if (!isKept) this.#emit({ type: "overflow", data });
+    const isKept = this.#queue.put(frozen(message), sizeOf(message));
+    if (!isKept) this.emit("overflow", {}, { data });
     return isKept;
   }
 
-  /** Ends for good, in every state; what waits is dropped. Code 1000 or 3000 to 4999. */
-  close(code = 1000, reason = ""): void {
-    if (code !== 1000 && !(code >= 3000 && code <= 4999)) {
-      throw new RangeError(`close code ${code}; may be 1000, or 3000 to 4999`);
+  /**
+   * Ends for good, in every state; what waits is dropped. The event `close` comes when the transport has said how it
+   * ended. Throws `InvalidAccessError` for a code other than 1000 and 3000 to 4999, and `SyntaxError` for a reason of
+   * more than 123 bytes.
+   */
+  close(code?: number, reason?: string): void {
+    if (code !== undefined) {
+      code = Math.round(+code);
+      if (code !== 1000 && !(code >= 3000 && code <= 4999)) {
+        throw failure(`close code ${code}; may be 1000, or 3000 to 4999`, "InvalidAccessError");
+      }
     }
-    this.#end("close", { code, reason, wasClean: true });
+    if (reason !== undefined && sizeOf((reason = `${reason}`)) > 123) {
+      throw failure(`a reason of ${sizeOf(reason)} bytes; may have 123`);
+    }
+    const ws = this.#ws;
+    // Only the standard takes a reason alone: it means 1000.
+    if (reason) code ??= 1000;
+    if (!this.#finish("close")) return;
+    if (ws) {
+      ws.onopen = ws.onmessage = null;
+      ws.onclose = (cut) => this.#tell(cut);
+      if (code === undefined) ws.close();
+      else ws.close(code, reason ?? "");
+    } else queueMicrotask(() => this.#tell({ code: ABNORMAL }));
+    this.#changed();
   }
 
   /** Gives the present transport up and goes on as if it had been lost. */
   reconnect(cut: Cut = { code: 1000 }): void {
     if (this.#state === "connecting" || this.#state === "open") this.#cut(cut);
-  }
-
-  on<K extends keyof SocketEvents>(type: K, listener: (event: SocketEvents[K]) => unknown): () => void {
-    return this.#emitter.on(type, listener as (...args: Listeners[K]) => unknown);
-  }
-
-  once<K extends keyof SocketEvents>(type: K, listener: (event: SocketEvents[K]) => unknown): () => void {
-    return this.#emitter.once(type, listener as (...args: Listeners[K]) => unknown);
-  }
-
-  off<K extends keyof SocketEvents>(type: K, listener?: (event: SocketEvents[K]) => unknown): void {
-    this.#emitter.off(type, listener as (...args: Listeners[K]) => unknown);
-  }
-
-  addEventListener<K extends keyof SocketEvents>(type: K, listener: (event: SocketEvents[K]) => unknown): void {
-    this.off(type, listener);
-    this.on(type, listener);
-  }
-
-  removeEventListener<K extends keyof SocketEvents>(type: K, listener: (event: SocketEvents[K]) => unknown): void {
-    this.off(type, listener);
   }
 
   /** Takes one way of the table; false where the state has none for this input. */
@@ -183,15 +237,16 @@ export class RobustSocket {
     const isCurrent = () => attempt === this.#attempt && this.#state === "connecting";
     const give = (error: unknown) => {
       if (!isCurrent()) return;
-      this.#failed(error, "address");
+      this.failed(error, "address");
       // A refusal while the address was made (a ticket that is not given) is as final as one by close code.
       const isRefused = (error as { code?: unknown } | null)?.code === "refused";
       if (isCurrent()) this.#cut({ code: isRefused ? 4401 : ABNORMAL, reason: String(error) });
     };
-    this.#timer = this.#options.clock.setTimeout(
-      () => this.#cut({ code: ABNORMAL, reason: "no connection in time" }),
-      this.#options.connectTimeout,
-    );
+    this.#timer = this.#options.clock.setTimeout(() => {
+      const reason = "no connection in time";
+      this.failed(new Error(reason), "transport");
+      if (isCurrent()) this.#cut({ code: ABNORMAL, reason });
+    }, this.#options.connectTimeout);
     this.#changed();
     if (!isCurrent()) return;
     try {
@@ -205,23 +260,25 @@ export class RobustSocket {
 
   #dial(url: string | URL): void {
     this.#lastUrl = resolveUrl(url);
+    this.#origin = new URL(this.#lastUrl).origin;
     const ws = new this.#WebSocket(this.#lastUrl, this.#protocols);
     this.#ws = ws;
-    ws.binaryType = "arraybuffer";
+    ws.binaryType = this.#binaryType;
     ws.onopen = () => this.#opened(ws);
     ws.onmessage = ({ data }) => this.#received(ws, data);
-    ws.onerror = (event) => this.#failed(event?.error ?? new Error("the connection failed"), "transport");
+    ws.onerror = (event) => this.failed(event?.error ?? new Error("the connection failed"), "transport");
     ws.onclose = ({ code, reason, wasClean }) => this.#cut({ code, reason, wasClean });
   }
 
   #opened(ws: WebSocketLike): void {
     if (!this.#step("opened")) return;
+    this.#opener = ws;
     this.#openedAt = this.#options.clock.now();
     if (this.#options.heartbeat || ws.protocol.startsWith("anywire.")) this.#heartbeat.start();
     // Before any listener runs: what was sent first goes first.
     for (const message of this.#queue.take()) ws.send(message);
     this.#changed();
-    if (this.#ws === ws) this.#emit({ type: "open", protocol: ws.protocol });
+    if (this.#ws === ws && this.#state === "open") this.emit("open", {}, { protocol: ws.protocol });
   }
 
   #received(ws: WebSocketLike, data: unknown): void {
@@ -235,11 +292,11 @@ export class RobustSocket {
       }
       if ((value as { type?: unknown } | null)?.type === "pong") return;
     }
-    if (this.#ws === ws) this.#emit({ type: "message", data: value });
+    if (this.#ws === ws) this.emit("message", { data: value, origin: this.#origin });
   }
 
   #cut(cut: Cut): void {
-    if (cut.after === null || FINAL_CODES.has(cut.code)) return this.#end("ended", cut);
+    if (cut.after === null || FINAL_CODES.has(cut.code)) return this.#end(cut);
     const { clock } = this.#options;
     if (this.#state === "open") this.#backoff.ended(clock.now() - this.#openedAt);
     if (!this.#step("cut")) return;
@@ -249,16 +306,24 @@ export class RobustSocket {
     this.#isPatient = cut.after !== undefined;
     this.#timer = clock.setTimeout(() => this.open(), delay);
     this.#changed();
-    this.#emit({ ...closing(cut), willReconnect: true, delay });
+    this.#tell(cut, delay);
   }
 
-  #end(input: "ended" | "close", cut: Cut): void {
-    if (!this.#step(input)) return;
-    this.#unwake();
-    this.#queue.take();
+  #end(cut: Cut): void {
+    if (!this.#finish("ended")) return;
     this.#release(cut);
     this.#changed();
-    this.#emit({ ...closing(cut), willReconnect: false, delay: 0 });
+    this.#tell(cut);
+  }
+
+  /** The last step: nothing is awaited any more, and nothing will be sent. */
+  #finish(input: "ended" | "close"): boolean {
+    if (!this.#step(input)) return false;
+    this.#unwake();
+    this.#heartbeat.stop();
+    this.#unsent += this.#queue.bytes;
+    this.#queue.take();
+    return true;
   }
 
   /** Lets go of the transport without waiting for it: a dead one would answer after minutes. */
@@ -284,61 +349,18 @@ export class RobustSocket {
     else if (this.#state === "open") this.#heartbeat.ask();
   }
 
-  #failed(error: unknown, source: SocketEvents["error"]["source"]): void {
-    if (this.#isReporting || !(this.onerror || this.#emitter.has("error"))) {
-      // A transport that failed is told by `close` too, and tried again; a bug must be seen by someone.
-      if (source !== "transport") console.error(error);
-      return;
-    }
-    // An error in a listener for errors goes to the console, not round in a circle.
-    this.#isReporting = true;
-    this.#emit({ type: "error", error, source });
-    this.#isReporting = false;
-  }
-
   #changed(): void {
     const previous = this.#told;
     this.#told = this.#state;
-    if (previous !== this.#state) this.#emit({ type: "state", state: this.#state, previous });
+    if (previous !== this.#state) this.emit("state", {}, { state: this.#state, previous });
   }
 
-  #emit(event: SocketEvents[keyof SocketEvents]): void {
-    const property = (this as unknown as Record<string, unknown>)[`on${event.type}`];
-    if (typeof property === "function") {
-      try {
-        property.call(this, event);
-      } catch (error) {
-        this.#failed(error, "listener");
-      }
-    }
-    (this.#emitter as Emitter<Record<string, [unknown]>>).emit(event.type, event);
+  #tell({ code, reason = "", wasClean = false }: Cut, delay?: number): void {
+    this.emit("close", { code, reason, wasClean }, { willReconnect: delay !== undefined, delay: delay ?? 0 });
   }
 }
 
-function closing({ code, reason = "", wasClean = false }: Cut) {
-  return { type: "close", code, reason, wasClean } as const;
-}
-
-function isSendable(data: unknown): data is Sendable {
-  return (
-    typeof data === "string" ||
-    data instanceof ArrayBuffer ||
-    ArrayBuffer.isView(data) ||
-    (typeof Blob === "function" && data instanceof Blob)
-  );
-}
-
-/** The address as `WebSocket` wants it: absolute (a page's own address completes it), `ws` or `wss`, no fragment. */
-export function resolveUrl(url: string | URL): string {
-  const base = (globalThis.location as Location | undefined)?.href;
-  let whole: URL;
-  try {
-    whole = new URL(url, base);
-  } catch {
-    throw new SyntaxError(`"${url}" is no address; outside a page it must be whole, as in ws://127.0.0.1:8000/ws`);
-  }
-  whole.protocol = whole.protocol.replace(/^http/, "ws");
-  whole.hash = "";
-  if (!/^wss?:$/.test(whole.protocol)) throw new SyntaxError(`"${url}" must begin with ws: or wss:`);
-  return whole.href;
+/** As the platform's classes do, for callers without types. */
+function need(given: number): void {
+  if (!given) throw new TypeError("1 argument is required");
 }

@@ -3,11 +3,13 @@
 import type { Clock } from "./clock.js";
 import type { SocketState } from "./machine.js";
 
-export type Sendable = string | ArrayBufferLike | ArrayBufferView | Blob;
+/** What goes out as it is: text, or bytes in any of the standard's forms. */
+export type Sendable = string | ArrayBuffer | ArrayBufferView | Blob;
 
 /** What we need of a `WebSocket`: the browser's, or that of the package `ws`. */
 export interface WebSocketLike {
   readonly protocol: string;
+  readonly extensions?: string;
   readonly readyState: number;
   readonly bufferedAmount: number;
   binaryType: string;
@@ -40,7 +42,8 @@ export interface SocketOptions {
   heartbeat?: boolean;
   /** Values are sent as JSON, `message` carries the parsed value, a `pong` is swallowed. Default false. */
   json?: boolean;
-  protocols?: string | string[];
+  /** Subprotocols to offer, where they are not the second argument. */
+  protocols?: string | Iterable<string>;
   /** Messages that may wait for a connection. Default 1000. */
   maxQueue?: number;
   /** Bytes that may wait for a connection. Default 1 MiB. */
@@ -60,23 +63,21 @@ export interface SocketOptions {
 /** An address, or what makes one anew for each attempt. */
 export type SocketUrl = string | URL | (() => string | URL | Promise<string | URL>);
 
+/** The platform's events, each with what a socket that comes back has to add. */
 export interface SocketEvents {
-  open: { type: "open"; protocol: string };
-  message: { type: "message"; data: any };
+  open: Event & { readonly protocol: string };
+  message: MessageEvent<any>;
   /** One transport ended; `willReconnect` after `delay` milliseconds, or never again. */
-  close: {
-    type: "close";
-    code: number;
-    reason: string;
-    wasClean: boolean;
-    willReconnect: boolean;
-    delay: number;
-  };
+  close: CloseEvent & { readonly willReconnect: boolean; readonly delay: number };
   /** A transport that failed, an address that could not be made, a listener that threw. */
-  error: { type: "error"; error: unknown; source: "transport" | "address" | "listener" };
+  error: Event & {
+    readonly error: unknown;
+    readonly message: string;
+    readonly source: "transport" | "address" | "listener";
+  };
   /** The queue is full: this message was refused. */
-  overflow: { type: "overflow"; data: unknown };
-  state: { type: "state"; state: SocketState; previous: SocketState };
+  overflow: Event & { readonly data: unknown };
+  state: Event & { readonly state: SocketState; readonly previous: SocketState };
 }
 
 /**

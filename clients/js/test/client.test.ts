@@ -297,6 +297,17 @@ test("a bye without one is final: every call, join and reader ends", async () =>
   assert.equal(clock.waiting, 0);
 });
 
+test("a client that is closed while it connects tells of no failure", () => {
+  const { WebSocket, last } = TestWebSocket.fresh();
+  const client = start({ WebSocket });
+  const errors: unknown[] = [];
+  client.on("error", (error) => errors.push(error));
+  client.close();
+  last().onerror?.({});
+  last().lose();
+  assert.deepEqual([client.state, client.closed?.code, errors], ["closed", "closed", []]);
+});
+
 test("close says bye, so that the server keeps nothing", async () => {
   const client = start();
   const connection = await peer.next();

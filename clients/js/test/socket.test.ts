@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { WebSocket } from "ws";
-import { resolveUrl, RobustSocket } from "../src/socket.js";
+import { RobustSocket } from "../src/socket.js";
 import type { SocketEvents, SocketOptions } from "../src/types.js";
 import { TestClock } from "./clock.js";
 import { Peer } from "./peer.js";
@@ -102,11 +102,15 @@ test("close is final in every state", async () => {
   for (const [state, bring] of Object.entries(reach)) {
     const socket = open({ WebSocket, lazy: true });
     bring(socket);
+    await Promise.resolve();
     assert.equal(socket.state, state);
     socket.on("close", ({ willReconnect }) => (ends[state] = Number(willReconnect)));
     socket.send("x");
     const count = made.length;
     socket.close(3001, "enough");
+    assert.equal(ends[state], undefined, "no event before close returns");
+    made.at(-1)?.lose(3001);
+    await Promise.resolve();
     socket.open();
     socket.reconnect();
     clock.advance(1_000_000);
@@ -118,7 +122,13 @@ test("close is final in every state", async () => {
 test("a close code that only a browser may send is refused and changes nothing", () => {
   const { WebSocket } = TestWebSocket.fresh();
   const socket = open({ WebSocket });
-  assert.throws(() => socket.close(1001), /close code 1001; may be 1000, or 3000 to 4999/);
+  for (const code of [1001, 0, 2999, 5000, Number.NaN]) {
+    assert.throws(() => socket.close(code), {
+      name: "InvalidAccessError",
+      message: `close code ${code}; may be 1000, or 3000 to 4999`,
+    });
+  }
+  assert.throws(() => socket.close(1000, "€".repeat(42)), { name: "SyntaxError", message: /126 bytes; may have 123/ });
   assert.equal(socket.state, "connecting");
 });
 
@@ -208,19 +218,17 @@ test("a listener that throws is told of as an error and stops no other", () => {
   const socket = open({ WebSocket });
   const heard: unknown[] = [];
   const errors: unknown[] = [];
-  socket.onmessage = () => {
-    throw new Error("property");
-  };
+  socket.onmessage = ({ data }) => heard.push(`property ${data}`);
   socket.on("message", () => {
     throw new Error("listener");
   });
   socket.on("message", ({ data }) => heard.push(data));
-  socket.on("error", ({ error }) => errors.push((error as Error).message));
+  socket.on("error", ({ error, message, source }) => errors.push([(error as Error).message, message, source]));
   last().accept();
   last().receive("a");
   last().receive("b");
-  assert.deepEqual(heard, ["a", "b"]);
-  assert.deepEqual(errors, ["property", "listener", "property", "listener"]);
+  assert.deepEqual(heard, ["a", "property a", "b", "property b"]);
+  assert.deepEqual(errors, [1, 2].map(() => ["listener", "Error: listener", "listener"]));
 });
 
 test("an error that nobody listens for goes to the console", (t) => {
@@ -338,14 +346,6 @@ test("an address that comes after the close opens nothing", async () => {
   await Promise.resolve();
   await Promise.resolve();
   assert.equal(made.length, 0);
-});
-
-test("addresses are completed and http becomes ws", () => {
-  assert.equal(resolveUrl("http://a/ws#x"), "ws://a/ws");
-  assert.equal(resolveUrl("https://a:444/ws?q=1"), "wss://a:444/ws?q=1");
-  assert.equal(resolveUrl(new URL("wss://a/ws")), "wss://a/ws");
-  assert.throws(() => resolveUrl("/ws"), /"\/ws" is no address/);
-  assert.throws(() => resolveUrl("ftp://a/"), /must begin with ws: or wss:/);
 });
 
 test("where there is no global WebSocket the error says what to pass", () => {

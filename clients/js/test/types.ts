@@ -1,6 +1,6 @@
 /** What the types allow and what they do not; read by the type checker alone. */
 
-import { type Channel, connect, type Heard, type Past } from "../src/anywire.js";
+import { type Channel, connect, type Heard, type Past, RobustSocket } from "../src/anywire.js";
 
 type Events = { said: { by: string; text: string }; n: number };
 type Calls = {
@@ -39,4 +39,38 @@ export async function allowed(): Promise<void> {
   chat.send("say");
   // @ts-expect-error an event of the membership that is none
   chat.membership.on("lots", () => {});
+}
+
+/** Where a `WebSocket` is wanted, ours will do. */
+export async function dropIn(): Promise<void> {
+  const make: new (url: string | URL, protocols?: string | string[]) => WebSocket = RobustSocket;
+  const Class: typeof WebSocket = RobustSocket;
+  const socket: WebSocket = new RobustSocket("/ws", ["one"], { json: true });
+  const listen = (socket: WebSocket) => {
+    socket.onclose = ({ code, wasClean }) => [code.toFixed(), !wasClean];
+    socket.onmessage = function ({ data, origin }) {
+      this.send(data + origin);
+    };
+    socket.addEventListener("close", ({ reason }) => reason.trim());
+  };
+  for (const one of [new make("/ws"), new Class("/ws"), socket]) listen(one);
+  const own = new RobustSocket(async () => "/ws", { protocols: "one" });
+  listen(own);
+  own.onclose = ({ code, willReconnect }) => willReconnect && code;
+  own.onerror = ({ source }) => source === "address";
+  own.addEventListener("close", ({ delay }) => delay.toFixed());
+  own.addEventListener("state", ({ state }) => state === "waiting", { once: true });
+  own.addEventListener("made up", (event) => event.preventDefault());
+  const taken: boolean = own.send({ any: "thing" });
+  const done: 3 = RobustSocket.CLOSED;
+  own.binaryType = taken && done ? "arraybuffer" : "blob";
+
+  // @ts-expect-error a way to hand over bytes that is none
+  own.binaryType = "text";
+  // @ts-expect-error it tells, and is not told
+  own.readyState = 1;
+  // @ts-expect-error an option that is none
+  new RobustSocket("/ws", { reconnect: true });
+  // @ts-expect-error an event without such a member
+  own.addEventListener("open", ({ code }) => code);
 }
