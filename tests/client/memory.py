@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -11,7 +11,8 @@ import msgspec
 
 from anywire import Anywire
 from anywire.client import Receiver
-from anywire.core.admission import admit
+from anywire.client.dial import Watcher
+from anywire.core.admission import Admitted, admit
 from anywire.core.session import Session
 from anywire.payload import UNFRAMED, Carrier, Framed, Framing, Message, Payload
 from anywire.wires.base import Answer, Hello, Request, Wire
@@ -73,7 +74,13 @@ class PipeLink:
 
     def __init__(self, subprotocol: str | None) -> None:
         self.subprotocol = subprotocol
+        self.url = "ws://server/ws"
+        self.headers: Mapping[str, str] = {}
+        self.extensions = ""
+        self.was_clean = False
         self.is_blocked = False
+        self.is_paused = False
+        self.pings: list[bytes] = []
         self.is_frozen = False
         """Nothing gets through any more, in either direction, and nobody is told."""
         self.sent: list[Message] = []
@@ -88,11 +95,39 @@ class PipeLink:
 
     def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        waiting, self._waiting = self._waiting, []
-        for message in waiting:
-            receiver.on_message(message)
+        self._drain()
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._waiting and self._receiver is not None and not self.is_paused:
+            self._receiver.on_message(self._waiting.pop(0))
         if self._end is not None:
             self._tell_end()
+
+    def ping(self, data: bytes = b"") -> bool:
+        self.pings.append(data)
+        return self._end is None
+
+    def pong(self, data: bytes = b"") -> bool:
+        return self._end is None
+
+    def ponged(self, data: bytes) -> None:
+        """A pong comes from the server."""
+        assert isinstance(self._receiver, Watcher)
+        self._receiver.on_heard()
+        self._receiver.on_pong(data)
+
+    def writable(self) -> None:
+        """The network takes more again."""
+        self.is_blocked = False
+        assert self._receiver is not None
+        self._receiver.on_writable()
 
     def write(self, payloads: Sequence[Payload]) -> None:
         messages = [message for payload in payloads for message in payload.messages()]
@@ -115,7 +150,7 @@ class PipeLink:
         if self.is_frozen or self._end is not None:
             return
         self.heard.append(message)
-        if self._receiver is None:
+        if self._receiver is None or self.is_paused:
             self._waiting.append(message)
         else:
             self._receiver.on_message(message)
@@ -125,6 +160,7 @@ class PipeLink:
         if self._end is not None:
             return
         self._end = (code, reason)
+        self.was_clean = is_clean
         if not self.is_frozen:
             self.server_gone(code, reason, is_clean)
         self._tell_end()
@@ -214,6 +250,7 @@ class AppDialer:
         admitted = await admit(node, self.wire, hello)
         if isinstance(admitted, Answer):
             return self._refused(admitted)
+        assert isinstance(admitted, Admitted)  # a WebSocket begins a session where it is
         link = PipeLink(admitted.opening.subprotocol)
         self.links.append(link)
         end = _ServerEnd(link)

@@ -146,7 +146,7 @@ class Weather(RuleBasedStateMachine):
     def the_client_is_where_it_says(self) -> None:
         state = self.client.state
         assert state is not State.CLOSED
-        assert (self.client._link is not None) <= self.client._lifecycle.is_connected
+        assert (self.client._redial.link is not None) <= self.client._redial.is_connected
         assert self.client._line.is_live == (state is State.OPEN)
         if state is State.WAITING:
             assert self.clock.waiting

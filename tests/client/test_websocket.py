@@ -204,7 +204,7 @@ async def test_a_link_that_is_full_says_so_until_the_peer_reads() -> None:
 
 
 async def test_a_close_that_is_never_answered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anywire.client.websocket.CLOSING", 0.01)
+    monkeypatch.setattr("anywire.client.link.CLOSING", 0.01)
 
     async def deaf(connection: ServerConnection) -> None:
         connection.transport.pause_reading()
@@ -394,7 +394,7 @@ async def test_a_cut_socket_is_resumed_and_a_restarted_server_is_found_again(
         chat.on("said", lambda data: heard.append(data["text"]))
         await chat.join()
         await chat.call("say", text="first")
-        link = client._link
+        link = client._redial.link
         assert link is not None
         link.abort()
         await reached(states, "waiting")
@@ -421,7 +421,7 @@ async def reached(states: asyncio.Queue[str], state: str) -> None:
 async def test_a_server_that_stops_answering_is_given_up_and_found_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("anywire.client.websocket.CLOSING", 0.05)
+    monkeypatch.setattr("anywire.client.link.CLOSING", 0.05)
     app = shop()
     async with serving(app, port=0) as (server, _):
         behind = server.addresses[0].port

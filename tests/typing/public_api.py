@@ -28,7 +28,7 @@ from anywire import (
     Room,
     User,
 )
-from anywire.client import Client, connect
+from anywire.client import Client, Socket, connect, open_socket
 from anywire.testing import Clock, TestClient, TestMember
 from anywire.testing import connect as connect_in_memory
 
@@ -171,3 +171,15 @@ async def a_test(clock: Clock) -> None:
         assert_type(member, TestMember)
         await member.call("bulk", uploads=[[Order("ACME")], ticks("ACME")])
         await clock.elapse(60)
+
+
+async def a_socket() -> None:
+    async with open_socket("ws://127.0.0.1/", subprotocols=["chat"], when_full="wait") as socket:
+        assert_type(socket, Socket)
+        assert_type(await socket.send("hi"), bool)
+        assert_type(await socket.ping(timeout=1), float)
+        assert_type(socket.subprotocol, str | None)
+        assert_type(socket.close_code, int | None)
+        async for message in socket:
+            del message
+    open_socket("ws://127.0.0.1/", heartbeat="pong")  # type: ignore[arg-type]

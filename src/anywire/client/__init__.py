@@ -1,4 +1,5 @@
-"""The Python client: a session that comes back, with channels, calls and streams.
+"""The Python client: a session that comes back, with channels, calls and streams (`connect`); and
+beneath it a WebSocket to any server (`open_socket`).
 
 >>> from anywire.client import connect
 >>> async def main() -> None:
@@ -12,10 +13,29 @@ from anywire.client.channel import Channel, Event
 from anywire.client.client import Client
 from anywire.client.dial import Dialer, Link, Receiver
 from anywire.client.lifecycle import State
+from anywire.client.polling import PollDialer
+from anywire.client.socket import Socket
+from anywire.client.websocket import SocketDialer
 
 connect = Client
 """`async with connect(url) as client`, or `client = connect(url)` and `await client.open()`; see
 `Client`.
 """
 
-__all__ = ["Channel", "Client", "Dialer", "Event", "Link", "Receiver", "State", "connect"]
+open_socket = Socket
+"""`async with open_socket(url) as socket`: a WebSocket to any server; see `Socket`."""
+
+__all__ = [
+    "Channel",
+    "Client",
+    "Dialer",
+    "Event",
+    "Link",
+    "PollDialer",
+    "Receiver",
+    "Socket",
+    "SocketDialer",
+    "State",
+    "connect",
+    "open_socket",
+]

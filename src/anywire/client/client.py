@@ -23,9 +23,10 @@ from anywire.client.calls import Calls, value_of
 from anywire.client.channel import Channel, hear, see
 from anywire.client.clock import Clock, LoopClock, Timer
 from anywire.client.dial import Dialer, Link
-from anywire.client.lifecycle import FINAL_CODES, REFUSED_CODES, SESSION_CODES, Lifecycle, State
+from anywire.client.lifecycle import FINAL_CODES, REFUSED_CODES, SESSION_CODES, State
 from anywire.client.line import Line, Resumption
 from anywire.client.membership import Membership
+from anywire.client.redial import ABNORMAL, GOODBYE, Redial
 from anywire.client.tasks import Handler, Listeners, Tasks
 from anywire.client.websocket import SocketDialer
 from anywire.errors import AnywireError, Closed, ProtocolError, Refused
@@ -53,9 +54,6 @@ log = logging.getLogger(__name__)
 
 Token = str | Callable[[], str | Awaitable[str]]
 FORMATS = {"json": "anywire.json.1", "msgpack": "anywire.msgpack.1"}
-GOODBYE = 3.0
-"""Seconds a `close` may take."""
-_ABNORMAL = 1006
 _PROTOCOL = 4400
 _SILENT = 4410
 
@@ -69,7 +67,7 @@ class Client:
     `heartbeat_interval` of silence the server is asked for a sign of life, and given up after
     `heartbeat_timeout` more. `max_queue` and `max_queue_bytes` bound what waits to be sent.
     `timeout`: of calls; 0: none. `first_timeout`: of the first connection; None: it is tried for
-    ever. `ssl`, `unix`, `max_message`, `compress`: see `SocketDialer`.
+    ever. `ssl`, `unix`, `proxy`, `max_message`, `compress`: see `SocketDialer`.
 
     `machine` speaks another wire; `dialer`, `clock` and `random` are for tests.
 
@@ -97,6 +95,7 @@ class Client:
         compress: bool = True,
         ssl: tls.SSLContext | None = None,
         unix: str | None = None,
+        proxy: str | None = None,
         machine: Machine | None = None,
         dialer: Dialer | None = None,
         clock: Clock | None = None,
@@ -114,11 +113,10 @@ class Client:
         self._token = token
         self._headers = dict(headers or {})
         self._first_timeout = first_timeout
-        self._connect_timeout = connect_timeout
         self._clock = clock or LoopClock()
         self._random = random
         self._dialer = dialer or SocketDialer(
-            ssl=ssl, unix=unix, max_message=max_message, compress=compress
+            ssl=ssl, unix=unix, proxy=proxy, max_message=max_message, compress=compress
         )
         self._machine = machine or OwnClient(
             FORMATS[format],
@@ -136,28 +134,31 @@ class Client:
             overflowed=self._overflowed,
         )
         self._calls = Calls(self._line, tasks=self._tasks, clock=self._clock, timeout=timeout)
-        self._lifecycle = Lifecycle(
-            Backoff(
+        self._redial: Redial[Link] = Redial(
+            self._dial,
+            opening=self._machine.opening,
+            opened=self._opened,
+            failed=self._failed,
+            late=self._too_late,
+            let_go=self._let_go,
+            told=lambda state, previous: self._listeners.tell("state", state, previous),
+            resumes=lambda: self._line.has_session,
+            backoff=Backoff(
                 interval=reconnect_interval,
                 maximum=max_reconnect_interval,
                 decay=reconnect_decay,
                 random=random,
-            )
+            ),
+            clock=self._clock,
+            tasks=self._tasks,
+            connect_timeout=connect_timeout,
+            where=self._where,
         )
         self._memberships: dict[str, Membership] = {}
         self._channels: dict[str, Channel] = {}
-        self._link: Link | None = None
-        self._attempt: asyncio.Task[None] | None = None
-        self._timer: Timer | None = None
-        """The one timer of an attempt (its deadline) and of waiting."""
         self._beat: Timer | None = None
         self._refusal: Refused | None = None
         """What the server said of us on this connection, before it hung up."""
-        self._trouble = "nothing was tried yet"
-        self._told = State.IDLE
-        self._openers: list[asyncio.Future[None]] = []
-        self._farewell: tuple[Link, asyncio.Future[None]] | None = None
-        """The link that a `close` waits for."""
 
     def __repr__(self) -> str:
         return f"Client({self._where!r}, {self.state})"
@@ -165,7 +166,7 @@ class Client:
     @property
     def state(self) -> State:
         """`idle`, `connecting`, `resuming`, `open`, `waiting` or `closed`."""
-        return self._lifecycle.state
+        return self._redial.state
 
     @property
     def ended(self) -> AnywireError | None:
@@ -193,8 +194,7 @@ class Client:
 
     def start(self) -> None:
         """Begin to connect, without waiting for it; nothing when that was done."""
-        if self.state is State.IDLE:
-            self._dial()
+        self._redial.start()
 
     async def open(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Connect and wait until there is a session; a failed attempt is followed by the next.
@@ -202,27 +202,13 @@ class Client:
         `timeout`: seconds, default: `first_timeout`; past it the client is closed. Raises Closed,
         or Refused when the server will not have us.
         """
-        self.start()
         if self.ended is not None:
             raise self.ended
-        if self.state is State.OPEN:
-            return
-        opener = asyncio.get_running_loop().create_future()
-        self._openers.append(opener)
-        seconds = self._first_timeout if timeout is None else timeout
-        timer = None
-        if seconds is not None:
-            timer = self._clock.call_at(
-                self._clock.now() + seconds, lambda: self._give_up(opener, seconds)
-            )
         try:
-            await opener
+            await self._redial.opening(self._first_timeout if timeout is None else timeout)
         except (AnywireError, asyncio.CancelledError):
             await self.close()
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """End for good, in every state and in bounded time: the session, every channel, every
@@ -230,21 +216,14 @@ class Client:
 
         Handlers that still run are cancelled.
         """
-        link = self._link
-        if link is not None and self._line.is_live:
+        farewell = self._redial.farewell()
+        if self._redial.link is not None and self._line.is_live:
             self._line.write(Bye(code, reason, None))
             self._line.write_now()
-        hung_up = asyncio.get_running_loop().create_future()
-        if link is not None:
-            self._farewell = (link, hung_up)
         self._end(Closed(code, reason), code, by_user=True)
-        try:
-            if link is not None:
-                await asyncio.wait([hung_up], timeout=GOODBYE)
-            await self._tasks.stop(GOODBYE)
-        finally:
-            if link is not None:
-                link.abort()
+        if farewell is not None:
+            await farewell.wait()
+        await self._tasks.stop(GOODBYE)
 
     def on(self, event: str, handler: Handler | None = None) -> Handler:
         """Call `handler` when something happens to the client; also a decorator.
@@ -285,39 +264,15 @@ class Client:
 
     # --- attempts --------------------------------------------------------------------------------
 
-    def _dial(self) -> None:
-        """Begin an attempt; its deadline covers the handshake and the welcome."""
-        if not self._lifecycle.start(resumes=self._line.has_session):
-            return
-        request = self._machine.opening()
-        self._set_timer(self._connect_timeout, self._too_late)
-        self._attempt = self._tasks.start(self._try(request), "attempt")
-        self._changed()
+    async def _dial(self, request: Request) -> Link:
+        return await self._dialer.dial(self._url, await self._with_credentials(request))
 
-    async def _try(self, request: Request) -> None:
-        me = asyncio.current_task()
-        try:
-            link = await self._dialer.dial(self._url, await self._with_credentials(request))
-        except Refused as refused:
-            if self._attempt is me:
-                self._report(refused)
-                self._end(refused, _ABNORMAL)
-            return
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            if self._attempt is me:
-                expected = isinstance(error, OSError | AnywireError)
-                if not expected:
-                    log.exception("an attempt to connect to %s failed", self._where)
-                self._report(error)
-                self._cut(_ABNORMAL, str(error) or type(error).__name__)
-            return
-        if self._attempt is not me:
-            link.abort()
-            return
-        self._attempt = None
-        self._opened(link)
+    def _failed(self, error: Exception) -> None:
+        self._report(error)
+        if isinstance(error, Refused):
+            self._end(error, ABNORMAL)
+        else:
+            self._cut(ABNORMAL, str(error) or type(error).__name__)
 
     async def _with_credentials(self, request: Request) -> Request:
         headers = {**request.headers, **self._headers}
@@ -330,10 +285,9 @@ class Client:
 
     def _opened(self, link: Link) -> None:
         """The link stands: let the machine begin, then hear what came."""
-        self._link = link
         self._refusal = None
         self._line.attach(link)
-        hearing = _Hearing(self, link)
+        hearing = _Hearing(self, link, self._machine.opening)
         now = self._clock.now()
         try:
             frames = self._machine.opened(link.subprotocol, now)
@@ -345,38 +299,27 @@ class Client:
             self._line.begin()
             self._stands(is_resumed=False)
         self._take(link, frames)
-        if link is self._link:
+        if link is self._redial.link:
             self._watch()
             link.start(hearing)
 
     def _stands(self, *, is_resumed: bool) -> None:
         """There is a session: memberships first, then what waits for them."""
-        if not self._lifecycle.welcomed(self._clock.now()):
+        if not self._redial.stands():
             return
-        self._set_timer(None)
         if not is_resumed:
             self._calls.lost()
         for membership in list(self._memberships.values()):
             membership.live(is_resumed=is_resumed)
         self._line.flush()
-        openers, self._openers = self._openers, []
-        for opener in openers:
-            if not opener.done():
-                opener.set_result(None)
         self._watch()
-        self._changed()
+        self._redial.announce()
 
     def _too_late(self) -> None:
-        if self._link is None:
-            self._cut(_ABNORMAL, "no connection in time")
+        if self._redial.link is None:
+            self._cut(ABNORMAL, "no connection in time")
         else:
             self._cut(_PROTOCOL, "no welcome in time")
-
-    def _give_up(self, opener: asyncio.Future[None], seconds: float) -> None:
-        """The first connection took too long; whoever waits for it closes the client."""
-        if not opener.done():
-            text = f"no connection to {self._where} within {seconds:g} s: {self._trouble}"
-            opener.set_exception(Closed(_ABNORMAL, text))
 
     # --- the end of connections ------------------------------------------------------------------
 
@@ -384,7 +327,7 @@ class Client:
         self, code: int, reason: str, *, retry: float | None = None, is_final: bool = False
     ) -> None:
         """The attempt or its connection is lost; come back, unless there is no sense in it."""
-        if not self._lifecycle.is_connected:
+        if not self._redial.is_connected:
             return
         if code in SESSION_CODES:
             self._line.forget()
@@ -397,51 +340,31 @@ class Client:
             self._report(error)
             self._end(error, code)
             return
-        delay = self._lifecycle.cut(self._clock.now(), retry)
-        assert delay is not None  # it was connected
-        self._trouble = reason or f"close code {code}"
-        log.warning("%s: %s (%d); next attempt in %.1f s", self._where, self._trouble, code, delay)
-        self._release(code, reason)
-        self._set_timer(delay, self._dial)
-        self._changed()
+        self._redial.cut(code, reason, retry=retry)
 
     def _end(self, error: AnywireError, code: int, *, by_user: bool = False) -> None:
-        if not self._lifecycle.end(by_user=by_user):
+        if not self._redial.end(error, by_user=by_user):
             return
-        self._set_timer(None)
         dropped = self._line.end(error)
-        self._release(code, str(error) if not isinstance(error, Closed) else error.reason)
+        self._redial.release(code, str(error) if not isinstance(error, Closed) else error.reason)
         for membership in self._memberships.values():
             membership.end(error)
         self._calls.end(error)
-        if not by_user:
-            log.warning("%s: closed for good: %.200r", self._where, str(error))
         if dropped:
             log.warning("%s: %d messages were never sent", self._where, dropped)
-        openers, self._openers = self._openers, []
-        for opener in openers:
-            if not opener.done():
-                opener.set_exception(error)
-        self._changed()
+        self._redial.announce()
 
-    def _release(self, code: int, reason: str) -> None:
-        """Let go of the link without waiting for it: a dead one would answer after minutes."""
-        link, self._link = self._link, None
-        attempt, self._attempt = self._attempt, None
+    def _let_go(self) -> None:
         if self._beat is not None:
             self._beat.cancel()
             self._beat = None
         self._line.detach()
-        if attempt is not None and attempt is not asyncio.current_task():
-            attempt.cancel()
-        if link is not None:
-            link.close(code, reason)
 
     # --- what a link brings ----------------------------------------------------------------------
 
     def received(self, link: Link, message: Message) -> None:
         """A message; what an older link still brings means nothing."""
-        if link is not self._link:
+        if link is not self._redial.link:
             return
         try:
             self._take(link, self._machine.receive(message, self._clock.now()))
@@ -452,24 +375,23 @@ class Client:
 
     def heard(self, link: Link) -> None:
         """A sign of life."""
-        if link is self._link:
+        if link is self._redial.link:
             self._machine.heard(self._clock.now())
 
     def writable(self, link: Link) -> None:
-        if link is self._link:
+        if link is self._redial.link:
             self._line.writable()
 
     def closed(self, link: Link, code: int, reason: str) -> None:
-        if link is self._link:
+        if link is self._redial.link:
             self._cut(code, reason)
-        elif self._farewell is not None and self._farewell[0] is link:
-            if not self._farewell[1].done():
-                self._farewell[1].set_result(None)
+        else:
+            self._redial.lost(link)
 
     def _take(self, link: Link, frames: Sequence[Frame]) -> None:
         for frame in frames:
             self._hear(frame)
-            if link is not self._link:
+            if link is not self._redial.link:
                 return
         self._put_due()
 
@@ -540,12 +462,12 @@ class Client:
             self._beat.cancel()
             self._beat = None
         when = self._machine.deadline()
-        if when is not None and self._link is not None:
+        if when is not None and self._redial.link is not None:
             self._beat = self._clock.call_at(when, self._tick)
 
     def _tick(self) -> None:
         self._beat = None
-        link = self._link
+        link = self._redial.link
         if link is None:
             return
         for frame in self._machine.tick(self._clock.now()):
@@ -564,19 +486,6 @@ class Client:
         if due:
             self._line.put(due)
 
-    def _set_timer(self, seconds: float | None, callback: Callable[[], None] | None = None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if seconds is not None and callback is not None:
-            self._timer = self._clock.call_at(self._clock.now() + seconds, callback)
-
-    def _changed(self) -> None:
-        state, previous = self.state, self._told
-        if state is not previous:
-            self._told = state
-            self._listeners.tell("state", state, previous)
-
     def _report(self, error: Exception) -> None:
         self._listeners.tell("error", error)
 
@@ -588,11 +497,15 @@ class Client:
 class _Hearing:
     """What one link tells, under its own name."""
 
-    __slots__ = ("_client", "_link")
+    __slots__ = ("_client", "_link", "_opening")
 
-    def __init__(self, client: Client, link: Link) -> None:
+    def __init__(self, client: Client, link: Link, opening: Callable[[], Request]) -> None:
         self._client = client
         self._link = link
+        self._opening = opening
+
+    def opening(self) -> Request:
+        return self._opening()
 
     def on_message(self, message: Message) -> None:
         self._client.received(self._link, message)

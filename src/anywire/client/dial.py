@@ -7,11 +7,13 @@ credentials). A `Link` carries whole messages and knows no protocol. It brings n
 `start` names a `Receiver`; then messages come in order, and `on_closed` comes exactly once, last.
 Nothing a link is asked to do ever waits or raises, also when it is closed already.
 
-The real one is `websocket.SocketDialer`; another one is given as `connect(url, dialer=…)`.
+The real one is `websocket.SocketDialer`; another one, as `polling.PollDialer`, is given as
+`connect(url, dialer=…)`. The real one's links are WebSockets and can more than others:
+`WebSocketLink`, and for who wants to see pings `Watcher`.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from anywire.payload import Message, Payload
 from anywire.wires.base import Request
@@ -33,6 +35,29 @@ class Receiver(Protocol):
     def on_closed(self, code: int, reason: str) -> None:
         """The link is gone; 1006 when it broke."""
         ...
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """A receiver that also wants to see the pings and pongs of a `WebSocketLink`.
+
+    Each is told after `on_heard`; of several that arrived together only the newest.
+    """
+
+    def on_ping(self, data: bytes) -> None:
+        """The peer pinged, and was answered."""
+        ...
+
+    def on_pong(self, data: bytes) -> None: ...
+
+
+@runtime_checkable
+class Opener(Protocol):
+    """A receiver that tells what it would open with now: a link of several requests asks it for the
+    session that the first of them began.
+    """
+
+    def opening(self) -> Request: ...
 
 
 class Link(Protocol):
@@ -67,6 +92,37 @@ class Link(Protocol):
         ...
 
 
+class WebSocketLink(Link, Protocol):
+    """A link that is a WebSocket, with what only a WebSocket has."""
+
+    url: str
+    """Where it leads, after redirects; without name and password."""
+    headers: Mapping[str, str]
+    """Of the answer to the handshake: names in lower case, several lines of a name joined."""
+    extensions: str
+    """What was agreed, as the answer says it; empty: none."""
+    was_clean: bool
+    """True from the `on_closed` on that ends a whole closing handshake (RFC 6455, 7.1.4)."""
+
+    def ping(self, data: bytes = b"") -> bool:
+        """Send a ping; False once the link is closing. Raises ValueError over 125 bytes."""
+        ...
+
+    def pong(self, data: bytes = b"") -> bool:
+        """Send a pong that nobody asked for; as `ping`."""
+        ...
+
+    def pause(self) -> None:
+        """Bring no more for now: the network keeps it, and then the peer has to wait. What came
+        with the message that is being told still follows.
+        """
+        ...
+
+    def resume(self) -> None:
+        """`pause` is over. So it is once the link is to be closed."""
+        ...
+
+
 class Dialer(Protocol):
     """What opens links. Cancelling `dial` leaves nothing open."""
 
@@ -75,3 +131,9 @@ class Dialer(Protocol):
         every other.
         """
         ...
+
+
+class WebSocketDialer(Protocol):
+    """A dialer whose links are WebSockets."""
+
+    async def dial(self, url: str, request: Request) -> WebSocketLink: ...

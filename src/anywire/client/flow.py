@@ -47,6 +47,9 @@ class Flow(Generic[T]):
         self._error: Exception | None = None
         self.dropped = 0
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def push(self, value: T) -> None:
         """Add a value; nothing once the flow is over."""
         if self._is_over:

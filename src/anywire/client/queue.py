@@ -9,12 +9,12 @@ T = TypeVar("T")
 class Queue(Generic[T]):
     """A full queue refuses the newest: what was accepted stays accepted."""
 
-    __slots__ = ("_entries", "_most", "_most_bytes", "size")
+    __slots__ = ("_entries", "_most", "most_bytes", "size")
 
     def __init__(self, *, most: int, most_bytes: int) -> None:
         self._entries: list[tuple[T, int]] = []
         self._most = most
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self.size = 0
         """Bytes that wait."""
 
@@ -23,11 +23,17 @@ class Queue(Generic[T]):
 
     def put(self, value: T, size: int) -> bool:
         """Append a value of `size` bytes; False when it is refused for want of room."""
-        if len(self._entries) >= self._most or self.size + size > self._most_bytes:
+        if len(self._entries) >= self._most or self.size + size > self.most_bytes:
             return False
         self._entries.append((value, size))
         self.size += size
         return True
+
+    def pop(self) -> T:
+        """Take out the oldest; there is one."""
+        value, size = self._entries.pop(0)
+        self.size -= size
+        return value
 
     def take(self, wanted: Callable[[T], bool] = lambda value: True) -> list[T]:
         """Take out all that are wanted, in order."""
