@@ -13,7 +13,7 @@ from anywire import Anywire
 from anywire.servers.tcp import Server
 
 ROOT = Path(__file__).parents[2]
-LISTENING = re.compile(r"Listening on (\S+) \(Ctrl-C to stop\)\n")
+LISTENING = re.compile(r"Listening on (\S+)(?: with \d+ workers)? \(Ctrl-C to stop\)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ async def run(
 async def serving(
     *arguments: str, cwd: Path = ROOT
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A command that serves, and its URL; it is killed at the end, if it is still there."""
+    """A command that serves, and its URL; it is stopped at the end, if it is still there."""
     process = await start(*arguments, cwd=cwd)
     try:
         assert process.stdout is not None
@@ -86,7 +86,7 @@ async def serving(
         yield process, found[1]
     finally:
         if process.returncode is None:
-            process.kill()
+            process.terminate()  # not killed: workers would outlive their supervisor
         await end(process)
 
 

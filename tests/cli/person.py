@@ -10,6 +10,7 @@ import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tests.cli.commands import ROOT, environment
@@ -64,20 +65,31 @@ class Person:
 
 @asynccontextmanager
 async def at_terminal(
-    *arguments: str, env: Mapping[str, str] | None = None
+    *arguments: str, env: Mapping[str, str] | None = None, state: Path | None = None
 ) -> AsyncIterator[Person]:
-    """`anywire …` on a terminal of its own."""
+    """`anywire …` on a terminal of its own; `state` is where it keeps its history, else nowhere."""
+    command = (sys.executable, "-m", "anywire", *arguments)
+    # No history of whoever runs the tests is read or written.
+    kept = {"XDG_STATE_HOME": os.devnull if state is None else str(state)}
+    async with command_at_terminal(
+        *command, env={**(_PLAIN if env is None else env), **kept}
+    ) as person:
+        yield person
+
+
+@asynccontextmanager
+async def command_at_terminal(
+    *command: str, env: Mapping[str, str] = _PLAIN
+) -> AsyncIterator[Person]:
+    """Any command on a terminal of its own."""
     master, slave = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "anywire",
-        *arguments,
+        *command,
         stdin=slave,
         stdout=slave,
         stderr=slave,
         cwd=ROOT,
-        env=environment(_PLAIN if env is None else env),
+        env=environment(env),
         start_new_session=True,
         # The terminal is its own, so that Ctrl-C is a signal.
         preexec_fn=partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0),

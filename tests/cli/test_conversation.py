@@ -242,3 +242,19 @@ def test_a_broken_message_is_a_protocol_error() -> None:
 def test_a_server_without_the_subprotocol_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError):
         WireConversation(OwnClient(), ()).opened(None, 0.0)
+
+
+def test_events_said_and_heard_can_be_completed() -> None:
+    both = Both("chat:a").joined()
+    assert both.client.words() == ()
+    both.client.say("say hi")
+    both.hear(Event("chat:a", "said", Body.of("hi")))
+    assert both.client.words() == ("say", "said")
+    assert RawConversation().words() == ()
+
+
+def test_the_names_of_events_that_are_remembered_are_bounded() -> None:
+    both = Both("chat:a").joined()
+    for number in range(1200):
+        both.client.say(f"event{number}")
+    assert len(both.client.words()) == 1000

@@ -122,7 +122,7 @@ def options(command: str) -> set[str]:
     return {name for name in names if name.startswith("--")} - {"--help"}
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "routes", "talk"])
+@pytest.mark.parametrize("command", ["serve", "demo", "routes", "talk", "doctor"])
 def test_the_reference_names_the_options_that_a_command_has(command: str) -> None:
     text = (ROOT / PAGES[0]).read_text()
     section = text.split(f"\n## {command}\n")[1].split("\n## ")[0]

@@ -12,7 +12,7 @@ from anywire.cli.main import main
 from tests.cli.commands import ROOT, run
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["talk"], ["routes"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["talk"], ["routes"], ["doctor"]])
 def test_help_shows_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
     said = capsys.readouterr()
@@ -20,8 +20,9 @@ def test_help_shows_examples(command: list[str], capsys: pytest.CaptureFixture[s
     assert said.err == ""
 
 
-def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["talk", "-V"]])
+def test_the_version_is_the_packages(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
     assert capsys.readouterr().out == f"anywire {__version__}\n"
 
 
@@ -36,6 +37,12 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         (["serve", "chat:app", "--loop", "trio"], "invalid choice: 'trio'"),
         (["serve", "chat:app", "--ssl-keyfile", "k.pem"], "--ssl-keyfile needs --ssl-certfile"),
         (["talk"], "name one URL to talk to"),
+        (["talk", "-l", "80a"], "a port is a number from 0 to 65535"),
+        (["talk", "-l", "0", "ws://a"], "leave one out"),
+        (["talk", "-l", "0", "--key", "k.pem"], "need --cert beside them"),
+        (["talk", "ws://127.0.0.1", "-p", "8"], "only version 13"),
+        (["talk", "ws://127.0.0.1", "--proxy", "ftp://a"], "a proxy is http://"),
+        (["doctor", "--connections", "few"], "a number over 0"),
         (["talk", "ws://a", "-c", "ws://b"], "name one URL to talk to"),
         (["talk", "ftp://127.0.0.1"], "must begin with ws:// or wss://"),
         (["talk", "ws://"], "the URL has no host"),

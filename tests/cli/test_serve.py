@@ -1,5 +1,8 @@
 """`anywire serve`: its options reach the server."""
 
+import argparse
+import os
+import signal
 import ssl
 from pathlib import Path
 
@@ -8,7 +11,10 @@ import trustme
 from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import InvalidStatus
 
+from anywire.cli.serve import workers
+from anywire.servers.seat import VARIABLE
 from tests.cli.commands import end, run, serving
+from tests.servers.supervised import start
 
 ECHO = "examples/echo/app.py:app"
 
@@ -89,3 +95,27 @@ async def test_a_log_level_is_obeyed() -> None:
         process.terminate()
         ended = await end(process)
     assert f"listening on {url}" in ended.err
+
+
+async def test_workers_print_where_they_listen_and_nothing_else() -> None:
+    process = await start(ECHO, "--port", 0, "--workers", 2)
+    said = await process.line("Listening on http://127.0.0.1:")
+    assert said.endswith(" with 2 workers (Ctrl-C to stop)")
+    process.signal(signal.SIGTERM)
+    assert await process.ended() == 0
+    assert process.lines == [said]
+
+
+def test_workers_are_a_number_or_one_for_each_core() -> None:
+    assert workers("3") == 3
+    assert workers("auto") == len(os.sched_getaffinity(0))
+    for text in ("0", "-1", "513", "many", "", "\u0663"):
+        with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 512, not"):
+            workers(text)
+
+
+async def test_a_seat_that_no_supervisor_gave_is_told_in_one_line() -> None:
+    ended = await run("serve", ECHO, env={VARIABLE: "1"})
+    assert ended.code == 1
+    assert ended.err.startswith(f"anywire: {VARIABLE} is for the workers that anywire starts")
+    assert ended.err.count("\n") == 1

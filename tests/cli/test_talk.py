@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,7 +13,7 @@ from websockets.typing import Subprotocol
 
 from examples.chat.app import app as chat
 from examples.echo.app import app as echo
-from tests.cli.commands import ROOT, end, run, served, start
+from tests.cli.commands import end, run, served, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.net]
 
@@ -249,43 +248,50 @@ async def test_a_server_that_stops_is_exit_code_4() -> None:
     )
 
 
-WSCAT = ROOT / "tests" / "js" / "node_modules" / "wscat" / "bin" / "wscat"
+# --- being a server -------------------------------------------------------------------------------
 
 
-@pytest.mark.node
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["-x", "one", "-x", "two", "-w", "0.5"],
-        ["-x", "one", "-w", "0.5", "-H", "X-One: 1", "--header", "X-Two:2"],
-        ["-x", "one", "-w", "0.5", "-s", "one", "--subprotocol", "two"],
-        ["--execute", "one", "--wait", "0.5", "-o", "https://a.example"],
-        ["-x", "one", "-w", "0.5", "--auth", "ana:s3cret", "-n", "--no-color"],
-    ],
-)
-async def test_options_mean_what_they_mean_to_wscat(options: list[str]) -> None:
-    said: list[bytes] = []
-    async with recording() as (where, connections):
-        for program in (("node", str(WSCAT)), (sys.executable, "-m", "anywire", "talk")):
-            process = await asyncio.create_subprocess_exec(
-                *program,
-                "-c",
-                where,
-                *options,
-                cwd=ROOT,
-                stdin=asyncio.subprocess.PIPE,  # wscat ends with its stdin
-                stdout=asyncio.subprocess.PIPE,
-            )
-            assert process.stdout is not None
-            said.append(await process.stdout.read())
-            assert await process.wait() == 0
-    assert said[0] == said[1] != b""
-    seen = []
-    for connection in connections:
-        assert connection.request is not None
-        headers = connection.request.headers
-        names = ("X-One", "X-Two", "Origin", "Authorization")
-        offered = (headers.get("Sec-WebSocket-Protocol") or "").replace(" ", "")
-        seen.append([*map(headers.get, names), offered, connection.subprotocol])
-    assert seen[0] == seen[1]
-    assert [connection.close_code for connection in connections] == [1005, 1000]
+@asynccontextmanager
+async def listening(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """`anywire talk -l 0` as a process, and its URL."""
+    process = await start("talk", "-l", "0", *options)
+    assert process.stderr is not None
+    said = (await process.stderr.readline()).decode()
+    assert said.endswith(" (press CTRL+C to quit)\n"), said
+    try:
+        yield process, f"127.0.0.1:{said.split()[3]}"
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await end(process)
+
+
+async def test_a_listener_says_x_to_one_client_and_prints_what_it_says() -> None:
+    async with listening("-x", "hello", "-w", "-1") as (process, where):
+        ended = await run("talk", where, "-x", "hi", "-w", "0.2")
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"hi\n"
+        process.send_signal(signal.SIGTERM)
+        served_to = await end(process)
+    assert (ended.code, ended.out) == (0, "hello\n")
+    assert (served_to.code, served_to.out, served_to.err) == (0, "", "")
+
+
+async def test_a_listener_reads_lines_from_a_pipe() -> None:
+    async with listening("-w", "0") as (process, where):
+        client = await start("talk", where, "-w", "-1")
+        ended = await end(process, "one\ntwo\n")
+        heard = await end(client)
+    assert (ended.code, ended.err) == (0, "")
+    assert (heard.code, heard.out) == (0, "one\ntwo\n")
+
+
+async def test_a_listener_says_where_it_listens_in_json() -> None:
+    process = await start("talk", "-l", "0", "--json")
+    assert process.stdout is not None
+    first = json.loads(await process.stdout.readline())
+    process.terminate()
+    ended = await end(process)
+    assert (first["direction"], first["type"]) == ("here", "listening")
+    assert first["data"]["port"] > 0
+    assert (ended.code, ended.err) == (0, "")

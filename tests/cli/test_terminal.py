@@ -1,14 +1,16 @@
 """Stdin and stdout: typed at a prompt, or piped."""
 
+import asyncio
 import io
 import os
+import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from anywire.cli.terminal import Terminal
+from anywire.cli.terminal import Terminal, completions
 from anywire.cli.view import Shown
 from examples.echo.app import app as echo
 from tests.cli.commands import served
@@ -44,6 +46,41 @@ async def test_a_line_in_many_pieces_is_one_line(stdin: io.StringIO) -> None:
     assert await read_all(Terminal(is_typed=False)) == [long, "short"]
 
 
+async def test_who_waits_for_a_line_may_be_cancelled_and_none_is_lost(
+    stdin: io.StringIO,
+) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as writer:
+        sys.stdin = reader  # the fixture puts it back
+        lines = Terminal(is_typed=False).lines()
+        waiting = asyncio.create_task(anext(lines))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        writer.write("one\ntwo\n")
+        writer.flush()
+        assert [await anext(lines), await anext(lines)] == ["one", "two"]
+        writer.close()
+        for _ in range(2):
+            with pytest.raises(StopAsyncIteration):
+                await anext(lines)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "ways"),
+    [
+        ("/p", ["/ping", "/pong", "/close"], ["/ping", "/pong"]),
+        ("/c", ["/ping", "/pong", "/close"], ["/close "]),
+        ("", ["b", "a", "b"], ["a", "b"]),
+        ("x", ["a"], []),
+    ],
+)
+def test_a_line_goes_on_with_what_it_begins_like(
+    typed: str, words: list[str], ways: list[str]
+) -> None:
+    assert completions(typed, words) == ways
+
+
 def test_errors_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal(is_typed=False)
     terminal.write(Shown("hi"))
@@ -74,6 +111,45 @@ async def test_a_line_typed_before_comes_back_with_the_arrow() -> None:
         await person.sees("< again\n")
         person.type("\x1b[A\r")
         await person.sees("< again\n", times=2)
+
+
+@pytest.mark.slow
+@pytest.mark.net
+async def test_lines_of_an_earlier_talk_come_back_with_the_arrow(tmp_path: Path) -> None:
+    async with served(echo) as url:
+        async with at_terminal("talk", f"{url}/raw/echo", state=tmp_path) as person:
+            await person.sees("> ")
+            person.type("once more\r")
+            await person.sees("< once more\n")
+            person.type(" a secret\r")
+            await person.sees("<  a secret\n")
+            person.type("\x04")
+            await person.ends()
+        async with at_terminal("talk", f"{url}/raw/echo", state=tmp_path) as person:
+            await person.sees("> ")
+            person.type("\x1b[A\r")
+            await person.sees("< once more\n")
+        options = ("talk", f"{url}/raw/echo", "--no-history")
+        async with at_terminal(*options, state=tmp_path) as person:
+            await person.sees("> ")
+            person.type("\x1b[Anot kept\r")
+            await person.sees("< not kept\n")
+    assert (tmp_path / "anywire" / "talk_history").read_text() == "once more\nonce more\n"
+
+
+@pytest.mark.slow
+@pytest.mark.net
+async def test_tab_completes_a_command() -> None:
+    async with (
+        served(echo) as url,
+        at_terminal("talk", f"{url}/raw/echo", "--slash", "-P") as person,
+    ):
+        await person.sees("> ")
+        person.type("/pi\tnow\r")
+        await person.sees('< Received pong (data: "now")\n')
+        person.type("/c\t4001 enough\r")
+        await person.sees('Disconnected (code: 4001, reason: "")\n')
+        assert await person.ends() == 0
 
 
 @pytest.mark.slow

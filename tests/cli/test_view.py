@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from anywire.cli.entry import Entry, closed, failed, opened
+from anywire.cli.entry import Entry, closed, failed, listening, opened, probed
 from anywire.cli.view import Shown, Style, View
 
 TEXT = Entry(type="text", data="hi")
@@ -19,6 +19,37 @@ def test_a_terminal_marks_lines_as_wscat_does() -> None:
     assert words(Style.TERMINAL, opened()) == "Connected (press CTRL+C to quit)"
     assert words(Style.TERMINAL, closed(1000, "")) == 'Disconnected (code: 1000, reason: "")'
     assert words(Style.TERMINAL, failed("no")) == "error: no"
+
+
+def test_a_listener_says_what_wscat_says() -> None:
+    assert words(Style.TERMINAL, listening(8080)) == "Listening on port 8080 (press CTRL+C to quit)"
+    assert words(Style.TERMINAL, opened("client")) == "Client connected"
+
+
+def test_where_it_listens_is_no_part_of_a_pipe() -> None:
+    said = Shown("Listening on port 8080 (press CTRL+C to quit)", is_error=True)
+    assert View(Style.PIPE).show(listening(8080), 0.0) == said
+
+
+@pytest.mark.parametrize(("style", "mark"), [(Style.TERMINAL, "< "), (Style.PIPE, "")])
+def test_pings_and_pongs_are_told_in_wscats_words(style: Style, mark: str) -> None:
+    assert words(style, probed("ping", b"hi")) == f'{mark}Received ping (data: "hi")'
+    assert words(style, probed("pong", b"\xff")) == f'{mark}Received pong (data: "\ufffd")'
+    timed = probed("pong", b"1", seconds=0.0123456)
+    assert words(style, timed) == f'{mark}Received pong (data: "1") after 12.346 ms'
+    assert words(style, probed("ping", b"", direction="out")) is None
+
+
+@pytest.mark.parametrize("style", [Style.TERMINAL, Style.PIPE])
+def test_statistics_of_pings_are_one_line(style: Style) -> None:
+    counts = {"sent": 4, "answered": 3, "loss": 0.25}
+    times = {"min": 0.001, "avg": 0.002, "max": 0.0031}
+    entry = Entry(direction="here", type="pings", data={**counts, **times})
+    assert words(style, entry) == (
+        "4 pings, 3 answered, 25% lost, round trip min/avg/max 1.000/2.000/3.100 ms"
+    )
+    none = Entry(direction="here", type="pings", data={"sent": 1, "answered": 0, "loss": 1.0})
+    assert words(style, none) == "1 pings, 0 answered, 100% lost"
 
 
 def test_a_terminal_with_colors_has_them() -> None:

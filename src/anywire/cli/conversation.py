@@ -39,6 +39,8 @@ from anywire.wires.base import Cap, Client, Request
 
 MOST = 64 * 1024 * 1024
 """Bytes of the largest message heard: a person who looks into a server wants to see it."""
+_EVENTS = 1000
+"""Names of events that are remembered."""
 CLIENTS: Mapping[str, Callable[[str | None], Client]] = {
     "anywire": lambda subprotocol: OwnClient(
         subprotocol or next(iter(SUBPROTOCOLS)), limits=Limits(message=MOST)
@@ -83,6 +85,10 @@ class Conversation(Protocol):
 
     def tick(self, now: float) -> None: ...
 
+    def words(self) -> Sequence[str]:
+        """What a line may well begin with; may be called from another thread."""
+        ...
+
 
 class RawConversation:
     """Messages as they are."""
@@ -122,6 +128,9 @@ class RawConversation:
     def tick(self, now: float) -> None:
         """There is no deadline."""
 
+    def words(self) -> Sequence[str]:
+        return ()
+
 
 class WireConversation:
     """Events over a wire's client machine: joins `addresses`, then talks at the first of them.
@@ -134,6 +143,7 @@ class WireConversation:
         "_asked",
         "_client",
         "_due",
+        "_events",
         "_is_json",
         "_joining",
         "_serial",
@@ -150,6 +160,7 @@ class WireConversation:
         self._asked: dict[Ref, str] = {}
         self._serial = 0
         self._due: list[Payload] = []
+        self._events: dict[str, None] = {}
         self.is_ready = False
         self.refusals = 0
         self.is_out = False
@@ -169,6 +180,7 @@ class WireConversation:
         ref = None if want is Want.NOTHING else self._ref()
         frame = Event(address, said.event, Body.of(*said.values), ref, want)
         payloads = self._client.send(frame)
+        self._know(said.event)
         if ref is not None:
             self._asked[ref] = said.event
         entry = Entry(
@@ -193,6 +205,14 @@ class WireConversation:
         for frame in self._client.tick(now):
             if isinstance(frame, Bye):
                 raise Closed(frame.code, frame.text)
+
+    def words(self) -> Sequence[str]:
+        """The events said and heard."""
+        return tuple(self._events)
+
+    def _know(self, event: str) -> None:
+        if len(self._events) < _EVENTS:
+            self._events[event] = None
 
     def _want(self, is_stream: bool) -> Want:
         caps = self._client.caps
@@ -246,6 +266,7 @@ class WireConversation:
         return Entry(direction="here", type="welcome", data={"session": welcome.session})
 
     def _event(self, frame: Event) -> Entry:
+        self._know(frame.event)
         is_call = frame.want is not Want.NOTHING and frame.ref is not None
         if is_call:
             assert frame.ref is not None

@@ -29,14 +29,28 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     data: object = msgspec.UNSET
 
 
-def opened() -> Entry:
-    """The connection stands."""
-    return Entry(direction="here", type="open")
+def listening(port: int) -> Entry:
+    """We wait for clients."""
+    return Entry(direction="here", type="listening", data={"port": port})
+
+
+def opened(peer: str = "server") -> Entry:
+    """The connection stands; `peer` is who is at the other end: `server` or `client`."""
+    data = msgspec.UNSET if peer == "server" else {"peer": peer}
+    return Entry(direction="here", type="open", data=data)
 
 
 def closed(code: int, reason: str) -> Entry:
     """It is gone."""
     return Entry(direction="here", type="close", data={"code": code, "reason": reason})
+
+
+def probed(kind: str, data: bytes, *, direction: str = "in", seconds: float | None = None) -> Entry:
+    """A `ping` or a `pong`; `seconds`: how long the one of ours took that it answers."""
+    about: dict[str, object] = {"data": data.decode(errors="replace")}
+    if seconds is not None:
+        about["seconds"] = seconds
+    return Entry(direction=direction, type=kind, data=about)
 
 
 def failed(text: str) -> Entry:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from anywire import __version__
-from anywire.cli import demo, routes, serve, talk
+from anywire.cli import demo, doctor, routes, serve, talk
 from anywire.cli.command import FAILED, INTERRUPTED, USAGE, Parser, Run, UsageError, complain, mute
 from anywire.cli.loading import AppFailed
 from anywire.errors import AnywireError
@@ -17,6 +17,7 @@ examples:
   anywire demo                                   try it: a chat for the browser and the terminal
   anywire serve chat:app                         serve the app in chat.py
   anywire talk ws://127.0.0.1:8000/raw/echo      talk to any WebSocket server
+  anywire doctor                                 what would stop 100,000 connections here
 
 anywire COMMAND --help says more, with examples.
 """
@@ -64,10 +65,10 @@ def parser() -> argparse.ArgumentParser:
         description="Serve one real-time app on every real-time wire, and talk to it.",
         epilog=_EXAMPLES,
     )
-    top.add_argument("--version", action="version", version=f"anywire {__version__}")
+    top.add_argument("-V", "--version", action="version", version=f"anywire {__version__}")
     commands = top.add_subparsers(
         metavar="COMMAND", dest="command", required=True, parser_class=Parser
     )
-    for command in (demo, serve, talk, routes):
+    for command in (demo, serve, talk, routes, doctor):
         command.add(commands)
     return top

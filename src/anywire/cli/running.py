@@ -1,11 +1,13 @@
-"""Running: one app on one server, from its start to the signal that stops it."""
+"""Running: an app on a server or on several workers, from its start to its last signal."""
 
 import asyncio
 import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
+import socket
 import ssl as tls
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +16,18 @@ from pathlib import Path
 
 import anywire
 from anywire.app import Anywire
+from anywire.brokers.local import Hub
+from anywire.core.node import Node
 from anywire.errors import ConfigurationError
-from anywire.servers.tcp import Address, Server
+from anywire.servers.listening import listen_tcp, listen_unix
+from anywire.servers.seat import Seat
+from anywire.servers.tcp import Address, Server, address_of
+from anywire.servers.workers import Supervisor, private_folder
 
 LOOPS = ("auto", "asyncio", "uvloop")
 LEVELS = ("debug", "info", "warning", "error")
+LAST_REQUESTS = 0.2
+"""Seconds in which a worker that stops answers who was accepted just before, and asks only now."""
 
 Files = Mapping[str, tuple[str, bytes]]
 
@@ -35,9 +44,10 @@ class Place:
     files: Files = field(default_factory=dict)
 
 
-def run(
-    app: Anywire, place: Place, announce: Callable[[Sequence[Address]], None], *, loop: str = "auto"
-) -> int:
+Announce = Callable[[Sequence[Address]], None]
+
+
+def run(app: Anywire, place: Place, announce: Announce, *, loop: str = "auto") -> int:
     """Serve until SIGTERM or SIGINT, then stop cleanly; returns the exit code.
 
     A second signal ends the process. `announce` is told where it listens. Raises ConfigurationError
@@ -49,6 +59,59 @@ def run(
     return 0
 
 
+def run_worker(app: Anywire, place: Place, seat: Seat, *, loop: str = "auto") -> int:
+    """Serve as one of several, on the sockets of the seat, until SIGTERM; returns the exit code.
+
+    What else stops a process is the supervisor's to hear: SIGINT and SIGHUP are ignored, and so is
+    a second SIGTERM, as an init system may signal all processes of a service at once.
+    """
+    _prepare_process()
+    with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
+        runner.run(_serve_seat(app, place, seat))
+    return 0
+
+
+def supervise(
+    command: Sequence[str], place: Place, count: int, announce: Announce, *, loop: str = "auto"
+) -> int:
+    """Keep `count` workers serving until SIGTERM or SIGINT; returns the exit code.
+
+    `command` starts one, in whose environment `Seat.take` finds its sockets. SIGHUP replaces them
+    one by one. Raises ConfigurationError when nobody can listen there.
+    """
+    factory = _loop_factory(loop)
+    if place.path is None:
+        sockets = listen_tcp(place.host, place.port, count)
+    else:
+        sockets = [[listen_unix(place.path)]] * count
+    addresses = [address_of(one, is_secure=place.ssl is not None) for one in sockets[0]]
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner, private_folder() as folder:
+            supervisor = Supervisor(command, sockets=sockets, environment=_hub(folder))
+            code = runner.run(_supervise(supervisor, folder, lambda: announce(addresses)))
+    finally:
+        if place.path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(place.path)
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        signal.raise_signal(-code)
+    return code
+
+
+async def _supervise(supervisor: Supervisor, folder: Path, announce: Callable[[], None]) -> int:
+    hub = Hub(folder)
+    await hub.start()
+    try:
+        return await supervisor.run(announce, _say_stopping)
+    finally:
+        await hub.stop()
+
+
+def _hub(folder: Path) -> dict[str, str]:
+    return {"ANYWIRE_HUB": str(folder)}
+
+
 def client_files() -> dict[str, tuple[str, bytes]]:
     """The built browser client by path; empty where it is not built."""
     built = Path(anywire.__file__).parent / "static" / "anywire.js"
@@ -57,26 +120,17 @@ def client_files() -> dict[str, tuple[str, bytes]]:
     return {"/anywire.js": ("text/javascript; charset=utf-8", built.read_bytes())}
 
 
-def log_to_stderr(level: str) -> None:
-    """Have everything of this level and above written to stderr."""
+def log_to_stderr(level: str, *, worker: int = 0) -> None:
+    """Have everything of this level and above written to stderr, with the number of a worker."""
+    who = f" worker {worker}" if worker else ""
     logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=level.upper(), format=f"%(asctime)s %(levelname)s{who} %(name)s: %(message)s"
     )
 
 
-async def _serve(app: Anywire, place: Place, announce: Callable[[Sequence[Address]], None]) -> None:
+async def _serve(app: Anywire, place: Place, announce: Announce) -> None:
     async with app.lifespan() as node:
-        server = Server(
-            node=node,
-            wires=app.wires,
-            host=place.host,
-            port=place.port,
-            path=place.path,
-            ssl=place.ssl,
-            origins=[*app.origins, *place.origins] or None,
-            fallback=app.fallback,
-            files=place.files,
-        )
+        server = _server(app, node, place)
         stopped = _on_signal()
         if not await _started(server, stopped):
             return
@@ -85,6 +139,41 @@ async def _serve(app: Anywire, place: Place, announce: Callable[[Sequence[Addres
             await stopped.wait()
         finally:
             await server.stop()
+
+
+async def _serve_seat(app: Anywire, place: Place, seat: Seat) -> None:
+    async with app.lifespan() as node:
+        server = _server(app, node, place, seat.sockets)
+        stopped = _on_sigterm()
+        if not await _started(server, stopped):
+            return
+        try:
+            seat.ready(app.limits.stop + LAST_REQUESTS)
+            seat.watch()
+            await stopped.wait()
+            seat.leave()
+            server.stop_listening()
+            await asyncio.sleep(LAST_REQUESTS)
+        finally:
+            await server.stop()
+
+
+def _server(
+    app: Anywire, node: Node, place: Place, sockets: Sequence[socket.socket] = ()
+) -> Server:
+    return Server(
+        node=node,
+        wires=app.wires,
+        host=place.host,
+        port=place.port,
+        path=None if sockets else place.path,
+        sockets=sockets,
+        ssl=place.ssl,
+        origins=[*app.origins, *place.origins] or None,
+        fallback=app.fallback,
+        files=place.files,
+        hosting=app.hosting,
+    )
 
 
 async def _started(server: Server, stopped: asyncio.Event) -> bool:
@@ -125,14 +214,29 @@ def _on_signal() -> asyncio.Event:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
-        if sys.stderr.isatty():
-            with contextlib.suppress(OSError):
-                print("anywire: stopping; once more stops it at once", file=sys.stderr)
+        _say_stopping()
         stopped.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     return stopped
+
+
+def _on_sigterm() -> asyncio.Event:
+    """Set by SIGTERM; a signal meant for the supervisor changes nothing."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # Not SIG_IGN, which the application's own children would inherit.
+        loop.add_signal_handler(number, lambda: None)
+    return stopped
+
+
+def _say_stopping() -> None:
+    if sys.stderr.isatty():
+        with contextlib.suppress(OSError):
+            print("anywire: stopping; once more stops it at once", file=sys.stderr)
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

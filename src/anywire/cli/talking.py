@@ -1,21 +1,37 @@
 """Talking: the asyncio edge of `anywire talk`: one connection, from dialing to its exit code."""
 
 import asyncio
-import os
+import contextlib
 import signal
-import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from anywire.cli.conversation import Conversation
-from anywire.cli.entry import Entry, Exit, closed, exit_for, failed, opened
-from anywire.client.dial import Dialer, Link
+from anywire.cli.entry import Entry, Exit, closed, exit_for, failed, opened, probed
+from anywire.cli.pings import Pings
+from anywire.cli.slash import Goodbye, parse
+from anywire.cli.why import without_secrets, words_of
+from anywire.client.dial import Link
 from anywire.errors import AnywireError, Closed, ProtocolError, Refused
-from anywire.net.handshake import HandshakeError, parse_url
 from anywire.payload import Message
 from anywire.wires.base import Request
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class PingLink(Link, Protocol):
+    """A link that is a WebSocket, at either end of it."""
+
+    def ping(self, data: bytes = b"") -> bool: ...
+
+    def pong(self, data: bytes = b"") -> bool: ...
+
+
+class PingDialer(Protocol):
+    """What opens such links; raises as `client.dial.Dialer`."""
+
+    async def dial(self, url: str, request: Request) -> PingLink: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +40,8 @@ class Plan:
 
     `wait`: from the last thing said until we close, None: for ever. `is_strict`: a line that cannot
     be said ends it, and a message that is refused counts for the exit code; so a script fails where
-    a person tries again.
+    a person tries again. `has_slash`: lines that begin with a slash are commands. `shows_pings`:
+    tell of each ping and pong. `ping`: ping so often, None: never. `peer`: who is at the other end.
     """
 
     url: str
@@ -32,6 +49,23 @@ class Plan:
     timeout: float
     wait: float | None
     is_strict: bool
+    has_slash: bool = False
+    shows_pings: bool = False
+    ping: float | None = None
+    peer: str = "server"
+
+
+@contextlib.contextmanager
+def on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call `stop` meanwhile."""
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 class Talk:
@@ -44,56 +78,74 @@ class Talk:
         "_code",
         "_complain",
         "_conversation",
-        "_dialer",
         "_is_ours",
         "_link",
         "_main",
         "_over",
+        "_ping_timer",
+        "_pings",
         "_plan",
         "_ready",
         "_show",
         "_timer",
         "_writable",
+        "has_said_all",
     )
 
     def __init__(
         self,
         plan: Plan,
         conversation: Conversation,
-        dialer: Dialer,
         *,
         show: Callable[[Entry], None],
         complain: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._conversation = conversation
-        self._dialer = dialer
         self._show = show
         self._complain = complain
         self._main: asyncio.Task[Exit] | None = None
-        self._link: Link | None = None
+        self._link: PingLink | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._pings = Pings()
         self._ready = asyncio.Event()
         self._writable = asyncio.Event()
         self._over = asyncio.Event()
         self._code = Exit.MEANT
         self._is_ours = False
         """We began to close."""
+        self.has_said_all = False
+        """There are no more lines."""
 
-    async def run(self, lines: AsyncIterator[str]) -> Exit:
+    @property
+    def is_closing(self) -> bool:
+        """We began to close."""
+        return self._is_ours
+
+    async def run(self, dialer: PingDialer, lines: AsyncIterator[str]) -> Exit:
         """Connect, say the lines, wait, close; returns the exit code. A signal closes it early."""
-        loop = asyncio.get_running_loop()
-        self._main = main = asyncio.create_task(self._run(lines), name="anywire talk")
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self.stop)
-        try:
+        self._main = main = asyncio.create_task(self._run(dialer, lines), name="anywire talk")
+        with on_signals(self.stop):
             await asyncio.wait({main})
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
         if main.cancelled():
             return Exit.UNREACHED if self._link is None else self._code
         return main.result()
+
+    async def over(self, link: PingLink, lines: AsyncIterator[str]) -> Exit:
+        """The same over a link that stands; signals are the caller's."""
+        try:
+            await self._talk(link, lines)
+        finally:
+            for timer in (self._timer, self._ping_timer):
+                if timer is not None:
+                    timer.cancel()
+            link.abort()
+        if self._plan.ping is not None:
+            self._show(Entry(direction="here", type="pings", data=self._pings.summary()))
+        if self._code is Exit.MEANT and self._plan.is_strict and self._conversation.refusals:
+            return Exit.REFUSED
+        return self._code
 
     def stop(self) -> None:
         """Say goodbye; when that is under way, or nobody is there yet, end at once."""
@@ -102,23 +154,13 @@ class Talk:
         elif self._main is not None:
             self._main.cancel()
 
-    async def _run(self, lines: AsyncIterator[str]) -> Exit:
-        link = await self._dial()
-        if link is None:
-            return self._code
-        try:
-            await self._talk(link, lines)
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            link.abort()
-        if self._code is Exit.MEANT and self._plan.is_strict and self._conversation.refusals:
-            return Exit.REFUSED
-        return self._code
+    async def _run(self, dialer: PingDialer, lines: AsyncIterator[str]) -> Exit:
+        link = await self._dial(dialer)
+        return self._code if link is None else await self.over(link, lines)
 
-    async def _dial(self) -> Link | None:
+    async def _dial(self, dialer: PingDialer) -> PingLink | None:
         plan = self._plan
-        where = _without_secrets(plan.url)
+        where = without_secrets(plan.url)
         asked = self._conversation.opening()
         request = Request(
             subprotocols=asked.subprotocols,
@@ -127,23 +169,25 @@ class Talk:
         )
         try:
             async with asyncio.timeout(plan.timeout):
-                return await self._dialer.dial(plan.url, request)
+                return await dialer.dial(plan.url, request)
         except TimeoutError:
             self._end(Exit.CUT, f"no connection to {where} within {plan.timeout:g} s (--timeout)")
         except Refused as error:
-            self._end(Exit.REFUSED, f"{where} refused us: {_why(error)}")
+            self._end(Exit.REFUSED, f"{where} refused us: {words_of(error)}")
         except (OSError, AnywireError) as error:
-            self._end(Exit.UNREACHED, f"cannot connect to {where}: {_why(error)}")
+            self._end(Exit.UNREACHED, f"cannot connect to {where}: {words_of(error)}")
         return None
 
-    async def _talk(self, link: Link, lines: AsyncIterator[str]) -> None:
+    async def _talk(self, link: PingLink, lines: AsyncIterator[str]) -> None:
         self._link = link
-        self._show(opened())
+        self._show(opened(self._plan.peer))
         try:
             self._note(self._conversation.opened(link.subprotocol, self._now()))
         except ProtocolError as error:
             self._break(error.code, error.reason)
         link.start(self)
+        if self._plan.ping is not None:
+            self._ping()
         try:
             async with asyncio.timeout(self._plan.timeout):
                 await self._ready.wait()
@@ -171,6 +215,7 @@ class Talk:
         except (ValueError, OSError) as error:
             self._end(Exit.USAGE, f"cannot read the input: {error}")
         else:
+            self.has_said_all = True
             if self._plan.wait is None:
                 return
             await asyncio.sleep(self._plan.wait)
@@ -179,6 +224,9 @@ class Talk:
     def _say_one(self, line: str) -> None:
         assert self._link is not None
         try:
+            if self._plan.has_slash and line.startswith("/"):
+                self._command(self._link, line)
+                return
             said = self._conversation.say(line)
         except ValueError as error:
             if not self._plan.is_strict:
@@ -191,6 +239,20 @@ class Talk:
         self._link.write(said.payloads)
         self._watch()
 
+    def _command(self, link: PingLink, line: str) -> None:
+        """Obey a slash command. Raises ValueError for one that cannot be obeyed."""
+        command = parse(line)
+        if isinstance(command, Goodbye):
+            self._is_ours = True
+            link.close(command.code, command.reason)
+            return
+        if command.is_ping:
+            link.ping(command.data)
+        else:
+            link.pong(command.data)
+        kind = "ping" if command.is_ping else "pong"
+        self._show(probed(kind, command.data, direction="out"))
+
     # --- as a receiver --------------------------------------------------------------------------
 
     def on_message(self, message: Message) -> None:
@@ -199,13 +261,22 @@ class Talk:
         try:
             self._note(self._conversation.receive(message, self._now()))
         except ProtocolError as error:
-            self._break(error.code, f"the server broke the protocol: {error.reason}")
+            self._break(error.code, f"the {self._plan.peer} broke the protocol: {error.reason}")
         except (ValueError, Closed) as error:
-            self._break(4400, f"the server broke the protocol: {error}")
+            self._break(4400, f"the {self._plan.peer} broke the protocol: {error}")
 
     def on_heard(self) -> None:
         self._conversation.heard(self._now())
         self._watch()
+
+    def on_ping(self, data: bytes) -> None:
+        if self._plan.shows_pings and not self._over.is_set():
+            self._show(probed("ping", data))
+
+    def on_pong(self, data: bytes) -> None:
+        took = self._pings.heard(data, self._now())
+        if self._plan.shows_pings and not self._over.is_set():
+            self._show(probed("pong", data, seconds=took))
 
     def on_writable(self) -> None:
         self._writable.set()
@@ -216,7 +287,7 @@ class Talk:
         self._show(closed(code, reason))
         if not self._is_ours:
             about = f" ({reason})" if reason else ""
-            self._end(exit_for(code), f"the server closed with code {code}{about}")
+            self._end(exit_for(code), f"the {self._plan.peer} closed with code {code}{about}")
         self._finish()
 
     # --- inside ---------------------------------------------------------------------------------
@@ -252,6 +323,15 @@ class Talk:
             return
         self._note(())
 
+    def _ping(self) -> None:
+        """Ping, and again when the next one is due."""
+        assert self._link is not None and self._plan.ping is not None
+        if self._is_ours or self._over.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        self._link.ping(self._pings.next(self._now()))
+        self._ping_timer = loop.call_later(self._plan.ping, self._ping)
+
     def _break(self, code: int, why: str) -> None:
         """The peer or its protocol is broken: nothing more is heard."""
         assert self._link is not None
@@ -280,33 +360,3 @@ class Talk:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _without_secrets(url: str) -> str:
-    """A URL fit for a log: no name and password, no query, which may hold a token."""
-    target = parse_url(url)
-    return f"{target.scheme}://{target.authority}{target.resource.partition('?')[0]}"
-
-
-def _why(error: BaseException) -> str:
-    """What went wrong, with what the server said about it in its answer, if that is short text."""
-    cause = error if isinstance(error, HandshakeError) else error.__cause__
-    if isinstance(cause, HandshakeError):
-        body = cause.response.rest
-        said = body.decode(errors="replace").strip().partition("\n")[0]
-        return (
-            f"{cause.reason}: {said}"
-            if said.isprintable() and 0 < len(said) <= 200
-            else cause.reason
-        )
-    if isinstance(error, Refused):
-        return error.text or error.code
-    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-        return "the server speaks no TLS there; use ws:// instead of wss://"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not good: {error.verify_message} (-n takes any)"
-    if isinstance(error, OSError) and (error.errno or 0) > 0:
-        return os.strerror(error.errno or 0)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__

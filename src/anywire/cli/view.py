@@ -10,6 +10,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from enum import Enum, auto
 
 import msgspec
@@ -18,6 +19,8 @@ from anywire.cli.entry import Entry
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _GREEN, _YELLOW, _BLUE, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[39m"
+
+_QUIT = "(press CTRL+C to quit)"
 
 
 class Style(Enum):
@@ -56,9 +59,9 @@ class View:
         text = _words(entry)
         is_error = entry.type == "error"
         if self._style is Style.PIPE:
-            if is_error:
-                return Shown(f"anywire: {text}", is_error=True)
-            return Shown(text) if entry.direction == "in" else None
+            if is_error or entry.type == "listening":
+                return Shown(f"anywire: {text}" if is_error else text, is_error=True)
+            return Shown(text) if entry.direction == "in" or entry.type == "pings" else None
         # What a server says must not be able to drive the terminal.
         text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
         if entry.direction == "in":
@@ -91,15 +94,34 @@ def _words(entry: Entry) -> str:
         case "binary" if isinstance(data, bytes):
             return f"<binary, {len(data)} bytes> {data.hex()}"
         case "open":
-            return "Connected (press CTRL+C to quit)"
+            return "Client connected" if data == {"peer": "client"} else f"Connected {_QUIT}"
+        case "listening" if isinstance(data, dict):
+            return f"Listening on port {data['port']} {_QUIT}"
         case "close" if isinstance(data, dict):
             return f'Disconnected (code: {data["code"]}, reason: "{data["reason"]}")'
+        case "ping" | "pong" if isinstance(data, dict):
+            took = f" after {_ms(data['seconds'])} ms" if "seconds" in data else ""
+            return f'Received {entry.type} (data: "{data["data"]}"){took}'
+        case "pings" if isinstance(data, dict):
+            return _summed_up(data)
         case "event":
             return _joined(address, event, _value(data))
         case "reply" | "item" | "end":
             return f"{entry.type} to {event}: {_value(data)}".removesuffix(": ")
         case kind:
             return _joined(kind, address, event, _value(data))
+
+
+def _summed_up(pings: Mapping[str, float]) -> str:
+    counts = f"{pings['sent']} pings, {pings['answered']} answered, {pings['loss']:.0%} lost"
+    if "min" not in pings:
+        return counts
+    times = "/".join(_ms(pings[name]) for name in ("min", "avg", "max"))
+    return f"{counts}, round trip min/avg/max {times} ms"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.3f}"
 
 
 def _joined(*words: str | None) -> str:
