@@ -14,12 +14,15 @@ CLIENT := src/anywire/static/anywire.js
 CLIENT_READY := clients/js/node_modules/.ready
 NODE_TESTS_READY := tests/js/node_modules/.ready
 CLIENT_SOURCE := $(shell find clients/js/src clients/js/*.json clients/js/*.mjs -type f 2>/dev/null)
+GORILLA := build/gorilla-peer
 NPM := npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
 TOKEN ?=
 WIRE ?=
+SUITE ?=
+WSTEST ?=
 ARGS ?=
 
 # Floors 0 to 2 (tests/test_layers.py): here every branch is tested.
@@ -54,8 +57,8 @@ test: ## everything that gates: packages, lint, types, client, docs, all tests, 
 	@sh scripts/debian-packages.sh
 	@echo "[2/8] Python environment with the test tools"
 	@$(MAKE) $(DEV_READY)
-	@echo "[3/8] Browser client and the npm packages of the tests"
-	@$(MAKE) $(CLIENT) $(NODE_TESTS_READY)
+	@echo "[3/8] Browser client, the npm packages of the tests, and their peer in Go"
+	@$(MAKE) $(CLIENT) $(NODE_TESTS_READY) $(GORILLA)
 	@echo "[4/8] Lint, types and floors"
 	@$(MAKE) lint types layers
 	@echo "[5/8] Browser client: types, size, tests in Node"
@@ -99,9 +102,14 @@ docs: $(DEV_READY) ## build the documentation into site/; a warning fails
 	@echo "      site/index.html"
 
 .PHONY: conformance
-conformance: $(DEV_READY) $(NODE_TESTS_READY) ## the protocol suites alone (WIRE=raw: those naming it)
+ifeq ($(SUITE),)
+conformance: $(DEV_READY) $(NODE_TESTS_READY) $(GORILLA) ## the protocol suites alone (WIRE=raw: those naming it; SUITE=autobahn WSTEST=path: that one)
 	@echo "[1/1] Protocol suites$(if $(WIRE), of $(WIRE))"
 	@$(BIN)/pytest $(wildcard tests/contracts tests/net tests/wires tests/client tests/interop) $(if $(WIRE),-k "$(WIRE)") $(ARGS)
+else
+conformance: $(RUN_READY)
+	@$(BIN)/python -m conformance.suites.$(SUITE) $(if $(WSTEST),--wstest "$(WSTEST)") $(ARGS)
+endif
 
 .PHONY: bench
 bench: $(RUN_READY) ## measure beside the peers and compare with bench/README.md (minutes)
@@ -159,6 +167,11 @@ $(NODE_TESTS_READY): tests/js/package.json tests/js/package-lock.json
 	@sh scripts/node.sh
 	@echo "      installing the npm packages of the tests"
 	@cd tests/js && $(NPM)
+	@touch $@
+
+$(GORILLA): tests/interop/gorilla/main.go scripts/gorilla.sh
+	@echo "      building the peer of the tests that is written in Go"
+	@sh scripts/gorilla.sh
 	@touch $@
 
 $(CLIENT): $(CLIENT_READY) $(CLIENT_SOURCE)

@@ -10,7 +10,7 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from anywire.net.deflate import Deflate
+from anywire.limits import Deflate
 from anywire.net.rfc6455 import (
     BINARY,
     CLOSE,

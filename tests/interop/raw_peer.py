@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
+from anywire.limits import Deflate
 from anywire.net.connection import Close, Connection, Event
-from anywire.net.deflate import Deflate
 from anywire.net.handshake import check, parse_url, request
 from anywire.net.http1 import ResponseParser
-from tests.interop.node import TIMEOUT
+from tests.interop.peer import TIMEOUT
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

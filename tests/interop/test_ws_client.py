@@ -6,17 +6,13 @@ The app echoes. ws reads what we write and judges it; what ws would not write is
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from anywire.app import Anywire
-from anywire.core.channel import Left
-from anywire.core.member import Member
-from anywire.limits import Limits
-from anywire.net.deflate import Deflate
-from anywire.servers.tcp import Server
-from anywire.wires.raw import Raw
+from anywire.limits import Deflate
+from tests.interop import ours
 from tests.interop.cases import (
     CLOSES,
     EDGES,
@@ -30,7 +26,8 @@ from tests.interop.cases import (
     Terms,
     content,
 )
-from tests.interop.node import End, Node, running
+from tests.interop.ours import Ours
+from tests.interop.peer import End, Peer, running
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,19 +38,18 @@ pytestmark = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def node() -> AsyncIterator[Node]:
-    async with running("ws_client.mjs") as node:
+async def node() -> AsyncIterator[Peer]:
+    async with running("ws", "client") as node:
         yield node
 
 
 class Echo:
-    """Our server, with an app that says back what it hears and closes when it is told to."""
+    """Our server, as ws connects to it."""
 
-    def __init__(self, node: Node, server: Server, left: list[Left]) -> None:
-        self.left = left
-        """How the members went."""
+    def __init__(self, node: Peer, ours: Ours) -> None:
+        self.left = ours.left
         self._node = node
-        self._server = server
+        self._url = ours.url
 
     def open(
         self,
@@ -64,9 +60,8 @@ class Echo:
         **options: object,
     ) -> End:
         """Connect ws; `deflate`: its options of permessage-deflate."""
-        port = self._server.addresses[0].port
         return self._node.open(
-            url=f"ws://127.0.0.1:{port}{path}",
+            url=f"{self._url}{path}",
             subprotocols=subprotocols,
             options={"perMessageDeflate": deflate, **options},
         )
@@ -80,59 +75,20 @@ class Echo:
 
 
 @asynccontextmanager
-async def serving(
-    node: Node,
-    *,
-    deflate: Deflate | None = None,
-    subprotocols: tuple[str, ...] = (),
-    required: bool = False,
-    beat: float | None = None,
-) -> AsyncIterator[Echo]:
-    app = Anywire(
-        wires=[
-            Raw(
-                paths={"/echo": "echo", "/closing": "closing"},
-                subprotocols=subprotocols,
-                required=required,
-                beat=beat,
-            )
-        ],
-        limits=Limits(message=LARGEST, outbox=8 * LARGEST, stop=2.0),
-    )
-    echo, closing = app.channel("echo"), app.channel("closing")
-    left: list[Left] = []
-
-    @echo.message
-    async def heard(data: str | bytes) -> str | bytes:
-        return data
-
-    @echo.leave
-    async def gone(member: Member, why: Left) -> None:
-        left.append(why)
-
-    @closing.message
-    async def told(member: Member, data: str) -> None:
-        code, _, reason = data.partition(" ")
-        await member.close(int(code), reason)
-
-    async with app.lifespan() as running_node:
-        server = Server(node=running_node, wires=app.wires, port=0, deflate=deflate)
-        await server.start()
-        try:
-            yield Echo(node, server, left)
-        finally:
-            await server.stop()
+async def serving(node: Peer, **options: Any) -> AsyncIterator[Echo]:
+    async with ours.serving(**options) as ours_runs:
+        yield Echo(node, ours_runs)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def plain(node: Node) -> AsyncIterator[Echo]:
+async def plain(node: Peer) -> AsyncIterator[Echo]:
     """A server that compresses nothing."""
     async with serving(node) as echo:
         yield echo
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def packing(node: Node) -> AsyncIterator[Echo]:
+async def packing(node: Peer) -> AsyncIterator[Echo]:
     """A server with our default of permessage-deflate."""
     async with serving(node, deflate=Deflate()) as echo:
         yield echo
@@ -141,7 +97,7 @@ async def packing(node: Node) -> AsyncIterator[Echo]:
 # --- RFC 6455 -----------------------------------------------------------------------------------
 
 
-async def test_a_subprotocol_is_the_clients_first_that_we_know(node: Node) -> None:
+async def test_a_subprotocol_is_the_clients_first_that_we_know(node: Peer) -> None:
     async with serving(node, subprotocols=("b.1", "a.1")) as echo:
         for offered, chosen in ((("a.1", "b.1"), "a.1"), (("x", "b.1"), "b.1"), ((), "")):
             end = echo.open(subprotocols=offered)
@@ -151,7 +107,7 @@ async def test_a_subprotocol_is_the_clients_first_that_we_know(node: Node) -> No
 
 
 async def test_no_subprotocol_is_named_where_none_is_known_or_the_request_is_refused(
-    node: Node,
+    node: Peer,
 ) -> None:
     async with serving(node, subprotocols=("a.1",)) as echo:
         told = await echo.open(subprotocols=("x",)).hears("close")
@@ -207,7 +163,7 @@ async def test_a_ping_comes_back_as_pong_and_a_pong_does_not(plain: Echo, payloa
     await end.is_closed(1005)
 
 
-async def test_our_own_ping_is_one_to_ws_and_its_pong_is_taken(node: Node) -> None:
+async def test_our_own_ping_is_one_to_ws_and_its_pong_is_taken(node: Peer) -> None:
     async with serving(node, beat=0.02) as echo:
         end = await echo.opened()
         assert (await end.hears("ping")).data == b""
@@ -239,7 +195,7 @@ async def test_a_close_by_us_is_read_with_its_reason(plain: Echo, code: int, rea
     assert (await end.is_closed(code)).reason == reason
 
 
-async def test_a_client_that_is_cut_off_has_left_with_1006(node: Node) -> None:
+async def test_a_client_that_is_cut_off_has_left_with_1006(node: Peer) -> None:
     async with serving(node) as echo:
         end = await echo.opened()
         end.send("hello")
@@ -249,7 +205,7 @@ async def test_a_client_that_is_cut_off_has_left_with_1006(node: Node) -> None:
     assert [left.code for left in echo.left] == [1006]
 
 
-async def test_a_server_that_stops_says_1001(node: Node) -> None:
+async def test_a_server_that_stops_says_1001(node: Peer) -> None:
     async with serving(node) as echo:
         end = await echo.opened()
         end.send("hello")
@@ -281,7 +237,7 @@ async def test_a_message_of_the_limit_is_taken_and_a_larger_one_refused_while_it
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(node: Node) -> AsyncIterator[dict[Deflate, Echo]]:
+async def servers(node: Peer) -> AsyncIterator[dict[Deflate, Echo]]:
     """A server for each of our sets of options."""
     async with AsyncExitStack() as stack:
         yield {ours: await stack.enter_async_context(serving(node, deflate=ours)) for ours in OURS}
@@ -347,7 +303,7 @@ async def test_an_offer_with_a_wrong_parameter_is_declined_and_the_talk_goes_on_
 
 @pytest.mark.parametrize("keeps", [False, True], ids=["alone", "kept"])
 @pytest.mark.parametrize("is_split", [False, True], ids=["whole", "split"])
-async def test_a_bomb_of_ws_is_1009(node: Node, keeps: bool, is_split: bool) -> None:
+async def test_a_bomb_of_ws_is_1009(node: Peer, keeps: bool, is_split: bool) -> None:
     async with serving(node, deflate=Deflate(keep_client=keeps)) as echo:
         end = await echo.opened(deflate={"threshold": 0})
         end.send(bytes(LARGEST))

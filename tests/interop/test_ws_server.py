@@ -35,7 +35,7 @@ from tests.interop.cases import (
     content,
     deflated,
 )
-from tests.interop.node import TIMEOUT, End, Node, running
+from tests.interop.peer import TIMEOUT, End, Peer, running
 from tests.interop.raw_peer import Frames, RawPeer, raw_server
 
 pytestmark = [
@@ -47,8 +47,8 @@ pytestmark = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def node() -> AsyncIterator[Node]:
-    async with running("ws_server.mjs") as node:
+async def node() -> AsyncIterator[Peer]:
+    async with running("ws", "server") as node:
         yield node
 
 
@@ -85,7 +85,7 @@ class Heard:
         return end
 
 
-async def listening(node: Node, *, deflate: object = False, **order: object) -> tuple[str, End]:
+async def listening(node: Peer, *, deflate: object = False, **order: object) -> tuple[str, End]:
     """The URL of a new server of ws that echoes, and its end of our connection."""
     end = node.open(options={"perMessageDeflate": deflate}, echo=True, **order)
     port = (await end.hears("listening")).port
@@ -111,7 +111,7 @@ def say(link: Link, *messages: Message) -> None:
     ("offered", "chosen"), [(("a.1", "b.1"), "a.1"), (("a.1", "b.1"), "b.1"), ((), None)]
 )
 async def test_a_subprotocol_is_offered_and_the_choice_is_taken(
-    node: Node, offered: tuple[str, ...], chosen: str | None
+    node: Peer, offered: tuple[str, ...], chosen: str | None
 ) -> None:
     url, end = await listening(node, protocol=chosen or False)
     link = await SocketDialer().dial(url, Request(subprotocols=offered))
@@ -125,7 +125,7 @@ async def test_a_subprotocol_is_offered_and_the_choice_is_taken(
 
 
 @pytest.mark.parametrize("is_text", [True, False], ids=["text", "binary"])
-async def test_messages_of_any_length_go_there_and_back(node: Node, is_text: bool) -> None:
+async def test_messages_of_any_length_go_there_and_back(node: Peer, is_text: bool) -> None:
     url, end = await listening(node)
     link, heard = await dialed(url)
     await end.hears("open")
@@ -140,7 +140,7 @@ async def test_messages_of_any_length_go_there_and_back(node: Node, is_text: boo
 
 
 async def test_fragments_of_ws_are_joined_and_its_ping_between_them_is_answered(
-    node: Node,
+    node: Peer,
 ) -> None:
     url, end = await listening(node)
     link, heard = await dialed(url)
@@ -161,7 +161,7 @@ async def test_fragments_of_ws_are_joined_and_its_ping_between_them_is_answered(
 
 
 @pytest.mark.parametrize("payload", PROBES, ids=["empty", "bytes", "125"])
-async def test_pings_and_pongs_go_both_ways_with_their_payload(node: Node, payload: bytes) -> None:
+async def test_pings_and_pongs_go_both_ways_with_their_payload(node: Peer, payload: bytes) -> None:
     url, end = await listening(node)
     frames = await Frames.dial(url)
     await end.hears("open")
@@ -179,7 +179,7 @@ async def test_pings_and_pongs_go_both_ways_with_their_payload(node: Node, paylo
     await end.is_closed(1000)
 
 
-async def test_a_links_probe_is_a_ping_to_ws(node: Node) -> None:
+async def test_a_links_probe_is_a_ping_to_ws(node: Peer) -> None:
     url, end = await listening(node)
     link, heard = await dialed(url)
     await end.hears("open")
@@ -194,7 +194,7 @@ async def test_a_links_probe_is_a_ping_to_ws(node: Node) -> None:
 
 @pytest.mark.parametrize(("code", "reason"), CLOSES)
 async def test_a_close_by_us_is_read_by_ws_with_its_reason(
-    node: Node, code: int, reason: str
+    node: Peer, code: int, reason: str
 ) -> None:
     url, end = await listening(node)
     link, heard = await dialed(url)
@@ -206,7 +206,7 @@ async def test_a_close_by_us_is_read_by_ws_with_its_reason(
 
 @pytest.mark.parametrize(("code", "reason"), [*CLOSES, (None, "")])
 async def test_a_close_by_ws_is_told_with_its_reason_and_answered_with_its_code(
-    node: Node, code: int | None, reason: str
+    node: Peer, code: int | None, reason: str
 ) -> None:
     url, end = await listening(node)
     _, heard = await dialed(url)
@@ -216,7 +216,7 @@ async def test_a_close_by_ws_is_told_with_its_reason_and_answered_with_its_code(
     assert (await end.is_closed(code or 1005)).reason == ""
 
 
-async def test_a_server_that_is_cut_off_is_1006(node: Node) -> None:
+async def test_a_server_that_is_cut_off_is_1006(node: Peer) -> None:
     url, end = await listening(node)
     _, heard = await dialed(url)
     await end.hears("open")
@@ -225,7 +225,7 @@ async def test_a_server_that_is_cut_off_is_1006(node: Node) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
-async def test_a_broken_rule_is_answered_with_its_close_code(node: Node, fault: Fault) -> None:
+async def test_a_broken_rule_is_answered_with_its_close_code(node: Peer, fault: Fault) -> None:
     url, end = await listening(node, deflate={} if fault.deflate else False)
     _, heard = await dialed(url, compress=fault.deflate, max_message=LARGEST)
     assert bool((await end.hears("open")).extensions) is fault.deflate
@@ -237,7 +237,7 @@ async def test_a_broken_rule_is_answered_with_its_close_code(node: Node, fault: 
 
 
 async def test_a_message_of_the_limit_is_taken_and_a_larger_one_refused_while_it_comes(
-    node: Node,
+    node: Peer,
 ) -> None:
     url, end = await listening(node)
     _, heard = await dialed(url, max_message=LARGEST)
@@ -264,7 +264,7 @@ def is_refused(terms: Terms) -> bool:
 
 
 @pytest.mark.parametrize("terms", TERMS, ids=lambda terms: terms.id)
-async def test_any_terms_that_ws_answers_are_kept_both_ways(node: Node, terms: Terms) -> None:
+async def test_any_terms_that_ws_answers_are_kept_both_ways(node: Peer, terms: Terms) -> None:
     url, end = await listening(node, deflate={"threshold": 0, **terms.ws})
     if is_refused(terms):
         with pytest.raises(HandshakeError, match="400"):
@@ -297,7 +297,7 @@ async def test_any_terms_that_ws_answers_are_kept_both_ways(node: Node, terms: T
 
 
 async def test_a_server_that_insists_on_its_window_refuses_us_unless_we_do_not_offer(
-    node: Node,
+    node: Peer,
 ) -> None:
     url, _ = await listening(node, deflate={"serverNoContextTakeover": False})
     with pytest.raises(HandshakeError, match="400"):
@@ -313,7 +313,7 @@ async def test_a_server_that_insists_on_its_window_refuses_us_unless_we_do_not_o
 
 
 @pytest.mark.parametrize("is_split", [False, True], ids=["whole", "split"])
-async def test_a_bomb_of_ws_is_1009(node: Node, is_split: bool) -> None:
+async def test_a_bomb_of_ws_is_1009(node: Peer, is_split: bool) -> None:
     url, end = await listening(node, deflate={"threshold": 0})
     _, heard = await dialed(url, compress=True, max_message=LARGEST)
     await end.hears("open")

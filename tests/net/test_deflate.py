@@ -16,16 +16,19 @@ from websockets.extensions.permessage_deflate import (
 from websockets.headers import parse_extension
 
 from anywire.errors import ProtocolError
+from anywire.limits import Deflate
 from anywire.net.deflate import (
     NAME,
     SMALLEST,
-    Deflate,
     Deflater,
     Extension,
     Inflater,
     PerMessageDeflate,
+    answer_offers,
     deflate_alone,
     parse_extensions,
+    read_answer,
+    write_offer,
 )
 
 ALONE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -106,7 +109,7 @@ def test_a_hostile_header_costs_time_in_line_with_its_length(header: str) -> Non
             offers = parse_extensions(header)
         except ProtocolError:
             return
-        assert Deflate().accept(offers) == (None, None)
+        assert answer_offers(Deflate(), offers) == (None, None)
 
     read()
 
@@ -185,7 +188,7 @@ def test_an_offer_is_accepted(
     options: Deflate, offer: str, answer: str, agreed: PerMessageDeflate
 ) -> None:
     header = f"{NAME}; {offer}" if offer else NAME
-    assert options.accept(parse_extensions(header)) == (answer, agreed)
+    assert answer_offers(options, parse_extensions(header)) == (answer, agreed)
 
 
 WRONG_TERMS = [
@@ -201,14 +204,14 @@ WRONG_TERMS = [
 
 @pytest.mark.parametrize("terms", [*WRONG_TERMS, "server_max_window_bits=8"])
 def test_an_offer_with_a_wrong_or_impossible_term_is_declined_for_the_next(terms: str) -> None:
-    assert Deflate().accept(parse_extensions(f"{NAME}; {terms}")) == (None, None)
+    assert answer_offers(Deflate(), parse_extensions(f"{NAME}; {terms}")) == (None, None)
     both = parse_extensions(f"x-webkit-deflate-frame, {NAME}; {terms}, {NAME}")
-    assert Deflate().accept(both) == (ALONE, PerMessageDeflate())
+    assert answer_offers(Deflate(), both) == (ALONE, PerMessageDeflate())
 
 
 def test_other_extensions_are_not_answered() -> None:
-    assert Deflate().accept([]) == (None, None)
-    assert Deflate().accept(parse_extensions("foo, permessage-bzip2")) == (None, None)
+    assert answer_offers(Deflate(), []) == (None, None)
+    assert answer_offers(Deflate(), parse_extensions("foo, permessage-bzip2")) == (None, None)
 
 
 # A client's side
@@ -226,12 +229,12 @@ def test_other_extensions_are_not_answered() -> None:
     ],
 )
 def test_a_client_offers_its_options(options: Deflate, offer: str) -> None:
-    assert options.offer() == offer
+    assert write_offer(options) == offer
 
 
 @pytest.mark.parametrize("header", [None, "", " "])
 def test_a_client_goes_without_when_the_server_took_nothing(header: str | None) -> None:
-    assert Deflate().confirm(header) is None
+    assert read_answer(Deflate(), header) is None
 
 
 @pytest.mark.parametrize(
@@ -263,7 +266,7 @@ def test_a_client_goes_without_when_the_server_took_nothing(header: str | None) 
 def test_a_client_confirms_what_fits_its_offer(
     options: Deflate, answer: str, agreed: PerMessageDeflate
 ) -> None:
-    assert options.confirm(answer) == agreed
+    assert read_answer(options, answer) == agreed
 
 
 @pytest.mark.parametrize(
@@ -283,7 +286,7 @@ def test_a_client_confirms_what_fits_its_offer(
 )
 def test_a_client_fails_on_an_answer_that_does_not_fit(options: Deflate, answer: str) -> None:
     with pytest.raises(ProtocolError):
-        options.confirm(answer)
+        read_answer(options, answer)
 
 
 @pytest.mark.parametrize("bits", [0, 8, 16])
@@ -302,8 +305,8 @@ ENDS = [
 
 @pytest.mark.parametrize(("server", "client"), list(itertools.product([*ENDS[::3], KEEPING], ENDS)))
 def test_our_two_ends_agree_on_the_same_terms(server: Deflate, client: Deflate) -> None:
-    header, ours = server.accept(parse_extensions(client.offer()))
-    theirs = client.confirm(header)
+    header, ours = answer_offers(server, parse_extensions(write_offer(client)))
+    theirs = read_answer(client, header)
     assert ours is not None
     assert theirs is not None
     assert (ours.receive_bits, ours.keep_received) == (theirs.send_bits, theirs.keep_sent)
@@ -324,7 +327,7 @@ def test_the_oracles_client_agrees_with_our_answer(
 ) -> None:
     factory = ClientPerMessageDeflateFactory(server_alone, client_alone, server_bits, client_bits)
     params = tuple((str(name), value) for name, value in factory.get_request_params())
-    header, agreed = options.accept([Extension(NAME, params)])
+    header, agreed = answer_offers(options, [Extension(NAME, params)])
     assert header is not None
     assert agreed is not None
     ((_, answer),) = parse_extension(header)
@@ -351,13 +354,13 @@ def test_our_client_agrees_with_the_oracles_answer(
         client_bits,
         require_client_max_window_bits=require and client_bits is not None,
     )
-    ((_, params),) = parse_extension(options.offer())
+    ((_, params),) = parse_extension(write_offer(options))
     try:
         answer, theirs = factory.process_request_params(params, [])
     except NegotiationError:
         return
     header = "; ".join([NAME, *(f"{n}={v}" if v else n for n, v in answer)])
-    agreed = options.confirm(header)
+    agreed = read_answer(options, header)
     assert agreed is not None
     assert theirs.local_max_window_bits == agreed.receive_bits
     assert theirs.local_no_context_takeover is not agreed.keep_received
@@ -524,7 +527,7 @@ def test_what_is_small_or_does_not_shrink_is_not_deflated() -> None:
 
 
 def test_the_default_offer_of_browsers_is_met_without_kept_windows() -> None:
-    header, agreed = Deflate().accept(parse_extensions(f"{NAME}; client_max_window_bits"))
+    header, agreed = answer_offers(Deflate(), parse_extensions(f"{NAME}; client_max_window_bits"))
     assert header == ALONE
     assert agreed == PerMessageDeflate()
     assert not re.search(r"bits", header)

@@ -17,8 +17,8 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from anywire.limits import Deflate
 from anywire.net import handshake
-from anywire.net.deflate import Deflate
 from anywire.net.handshake import (
     Accepted,
     BadUrl,

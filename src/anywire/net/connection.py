@@ -42,6 +42,7 @@ OPEN, CLOSING, CLOSED = State.OPEN, State.CLOSING, State.CLOSED
 _WHOLE_TEXT, _WHOLE_BINARY = FIN | TEXT, FIN | BINARY
 _utf8 = codecs.getincrementaldecoder("utf-8")
 _from_bytes = int.from_bytes
+_LARGEST_SMALL = len(REPEAT) - 1 << 2
 
 
 class _Fragments:
@@ -80,8 +81,7 @@ class Connection:
         "_max_fragments",
         "_max_size",
         "_need",
-        "_ping",
-        "_pong",
+        "_pongs",
         "_small",
         "_tail",
         "_write",
@@ -103,7 +103,7 @@ class Connection:
             raise ValueError("a client masks what it sends: pass mask=")
         self._write = write
         self._masked = 0 if client else MASKED  # the bit in frames of the peer
-        self._small = min(max_size, len(REPEAT) - 1 << 2)
+        self._small = min(max_size, _LARGEST_SMALL)
         self._max_size = max_size
         self._max_fragments = max_fragments
         self._deflate = deflate
@@ -113,8 +113,7 @@ class Connection:
         self._fragments: _Fragments | None = None
         self._tail: bytearray | None = None
         self._need = 0
-        self._ping: bytes | None = None
-        self._pong: bytes | None = None
+        self._pongs: list[bytes] | None = None
         self.state = OPEN
         self.framing: Framing = PLAIN
         if client or (deflate is not None and deflate.keep_sent):
@@ -125,8 +124,7 @@ class Connection:
     def receive(self, data: bytes) -> Sequence[Event]:
         """Read what arrived, in pieces of any size; returns what happened, in order.
 
-        Of several pings (pongs) in one piece only the newest is answered and told, after the
-        messages (RFC 6455, 5.5.3), so a flood of them is cheap.
+        The pongs for all pings in one piece are written as one, so a flood of them is cheap.
         """
         if self.state is CLOSED:
             return ()
@@ -183,8 +181,8 @@ class Connection:
             self._fail(error.code, error.reason, events)
         except UnicodeDecodeError:
             self._fail(1007, "the text is not UTF-8", events)
-        if self._ping is not None or self._pong is not None:
-            self._settle(events)
+        if self._pongs is not None:
+            self._settle()
         if at < end and self.state is not CLOSED:
             self._tail = bytearray(data[at:])
         return events
@@ -274,9 +272,10 @@ class Connection:
         if opcode < CLOSE:
             self._data(first, content, events)
         elif opcode == PING:
-            self._ping = content
+            self._answer(content)
+            events.append(Ping(content))
         elif opcode == PONG:
-            self._pong = content
+            events.append(Pong(content))
         else:
             self._closed(content, events)
             return -1
@@ -341,7 +340,7 @@ class Connection:
     def _closed(self, content: bytes, events: list[Event]) -> None:
         """The peer's close frame: answer it with its own code, unless it is the answer to ours."""
         code, reason = read_close(content)
-        self._settle(events)
+        self._settle()
         by_peer = self.state is OPEN
         if by_peer:
             self._write(self._frame(FIN | CLOSE, content[:2]))
@@ -350,21 +349,24 @@ class Connection:
 
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
         """Fail the connection (RFC 6455, 7.1.7)."""
-        self._settle(events)
+        self._settle()
         if self.state is OPEN:
             self._write(self._frame(FIN | CLOSE, pack_close(code, reason)))
         self._end()
         events.append(Close(code, reason))
 
-    def _settle(self, events: list[Event]) -> None:
-        """Answer and tell the newest ping, tell the newest pong."""
-        if self._ping is not None:
-            self._probe(PONG, self._ping)
-            events.append(Ping(self._ping))
-            self._ping = None
-        if self._pong is not None:
-            events.append(Pong(self._pong))
-            self._pong = None
+    def _answer(self, data: bytes) -> None:
+        """Have a pong written once the piece is read."""
+        if self.state is OPEN:
+            if self._pongs is None:
+                self._pongs = []
+            self._pongs.append(self._frame(FIN | PONG, data))
+
+    def _settle(self) -> None:
+        """Write the pongs that are due."""
+        if self._pongs is not None:
+            self._write(b"".join(self._pongs))
+            self._pongs = None
 
     def _end(self) -> None:
         self.state = CLOSED

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anywire.errors import ProtocolError
+from anywire.limits import Deflate
 
 NAME = "permessage-deflate"
 SMALLEST = 256
@@ -95,112 +96,98 @@ class PerMessageDeflate:
     """The peer's window is kept: up to 40 KiB per connection that received something compressed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deflate:
-    """Options of permessage-deflate, for a server (`accept`) or a client (`offer`, `confirm`).
+def answer_offers(
+    deflate: Deflate, offers: Sequence[Extension]
+) -> tuple[str | None, PerMessageDeflate | None]:
+    """A server's answer: the response header's value and what was agreed, or (None, None).
 
-    `server_bits` and `client_bits` bound the window of what that end sends (9 to 15); `keep_server`
-    and `keep_client` allow that end to keep its window between messages: better compression of
-    small messages, for memory per connection and without one compressed form for all members of a
-    room.
+    Takes the first offer it can meet; one with an unknown, repeated or wrong parameter is declined
+    (RFC 7692, 7), and so is one that limits our window to 8 bits, which zlib cannot produce.
 
-    >>> Deflate().accept(parse_extensions("permessage-deflate; client_max_window_bits"))[0]
+    >>> answer_offers(Deflate(), parse_extensions("permessage-deflate; client_max_window_bits"))[0]
     'permessage-deflate; server_no_context_takeover; client_no_context_takeover'
     """
+    for offer in offers:
+        if offer.name == NAME and (terms := _terms(offer, is_offer=True)) is not None:
+            offered = terms.get("server_max_window_bits", _LARGEST_WINDOW)
+            if offered >= _SMALLEST_WINDOW:
+                return _agree(deflate, terms, min(offered, deflate.server_bits))
+    return None, None
 
-    server_bits: int = _LARGEST_WINDOW
-    client_bits: int = _LARGEST_WINDOW
-    keep_server: bool = False
-    keep_client: bool = False
 
-    def __post_init__(self) -> None:
-        for bits in (self.server_bits, self.client_bits):
-            if not _SMALLEST_WINDOW <= bits <= _LARGEST_WINDOW:
-                raise ValueError(f"a deflate window has 9 to 15 bits, not {bits}")
+def _agree(
+    deflate: Deflate, terms: dict[str, int], send_bits: int
+) -> tuple[str, PerMessageDeflate]:
+    keep_sent = deflate.keep_server and "server_no_context_takeover" not in terms
+    keep_received = deflate.keep_client and "client_no_context_takeover" not in terms
+    answer = [NAME]
+    if not keep_sent:
+        answer.append("server_no_context_takeover")
+    if not keep_received:
+        answer.append("client_no_context_takeover")
+    if send_bits < _LARGEST_WINDOW or "server_max_window_bits" in terms:
+        answer.append(f"server_max_window_bits={send_bits}")
+    receive_bits = _LARGEST_WINDOW
+    # RFC 7692, 7.1.2.2: we may limit the client's window only when it offered that. Told 8, a
+    # client that uses zlib could not obey; its own offer binds it anyway, so an offer of 8 is
+    # answered with nothing.
+    if "client_max_window_bits" in terms:
+        offered = terms["client_max_window_bits"] or _LARGEST_WINDOW
+        receive_bits = min(deflate.client_bits, max(offered, _SMALLEST_WINDOW))
+        if _SMALLEST_WINDOW <= offered and receive_bits < _LARGEST_WINDOW:
+            answer.append(f"client_max_window_bits={receive_bits}")
+    return "; ".join(answer), PerMessageDeflate(
+        send_bits=send_bits,
+        receive_bits=receive_bits,
+        keep_sent=keep_sent,
+        keep_received=keep_received,
+    )
 
-    def accept(self, offers: Sequence[Extension]) -> tuple[str | None, PerMessageDeflate | None]:
-        """A server's answer: the response header's value and what was agreed, or (None, None).
 
-        Takes the first offer it can meet; one with an unknown, repeated or wrong parameter is
-        declined (RFC 7692, 7), and so is one that limits our window to 8 bits, which zlib cannot
-        produce.
-        """
-        for offer in offers:
-            if offer.name == NAME and (terms := _terms(offer, is_offer=True)) is not None:
-                offered = terms.get("server_max_window_bits", _LARGEST_WINDOW)
-                if offered >= _SMALLEST_WINDOW:
-                    return self._agree(terms, min(offered, self.server_bits))
-        return None, None
+def write_offer(deflate: Deflate) -> str:
+    """The value of a client's Sec-WebSocket-Extensions header."""
+    offer = [NAME]
+    if not deflate.keep_server:
+        offer.append("server_no_context_takeover")
+    if not deflate.keep_client:
+        offer.append("client_no_context_takeover")
+    if deflate.server_bits < _LARGEST_WINDOW:
+        offer.append(f"server_max_window_bits={deflate.server_bits}")
+    limit = f"={deflate.client_bits}" if deflate.client_bits < _LARGEST_WINDOW else ""
+    offer.append(f"client_max_window_bits{limit}")
+    return "; ".join(offer)
 
-    def _agree(self, terms: dict[str, int], send_bits: int) -> tuple[str, PerMessageDeflate]:
-        keep_sent = self.keep_server and "server_no_context_takeover" not in terms
-        keep_received = self.keep_client and "client_no_context_takeover" not in terms
-        answer = [NAME]
-        if not keep_sent:
-            answer.append("server_no_context_takeover")
-        if not keep_received:
-            answer.append("client_no_context_takeover")
-        if send_bits < _LARGEST_WINDOW or "server_max_window_bits" in terms:
-            answer.append(f"server_max_window_bits={send_bits}")
-        receive_bits = _LARGEST_WINDOW
-        # RFC 7692, 7.1.2.2: we may limit the client's window only when it offered that. Told 8, a
-        # client that uses zlib could not obey; its own offer binds it anyway, so an offer of 8 is
-        # answered with nothing.
-        if "client_max_window_bits" in terms:
-            offered = terms["client_max_window_bits"] or _LARGEST_WINDOW
-            receive_bits = min(self.client_bits, max(offered, _SMALLEST_WINDOW))
-            if _SMALLEST_WINDOW <= offered and receive_bits < _LARGEST_WINDOW:
-                answer.append(f"client_max_window_bits={receive_bits}")
-        return "; ".join(answer), PerMessageDeflate(
-            send_bits=send_bits,
-            receive_bits=receive_bits,
-            keep_sent=keep_sent,
-            keep_received=keep_received,
-        )
 
-    def offer(self) -> str:
-        """The value of a client's Sec-WebSocket-Extensions header."""
-        offer = [NAME]
-        if not self.keep_server:
-            offer.append("server_no_context_takeover")
-        if not self.keep_client:
-            offer.append("client_no_context_takeover")
-        if self.server_bits < _LARGEST_WINDOW:
-            offer.append(f"server_max_window_bits={self.server_bits}")
-        limit = f"={self.client_bits}" if self.client_bits < _LARGEST_WINDOW else ""
-        offer.append(f"client_max_window_bits{limit}")
-        return "; ".join(offer)
+def read_answer(deflate: Deflate, header: str | None) -> PerMessageDeflate | None:
+    """What a server agreed to in its response to `write_offer`; None when it took no extension.
 
-    def confirm(self, header: str | None) -> PerMessageDeflate | None:
-        """What a server agreed to in its response to `offer()`; None when it took no extension.
-
-        Raises ProtocolError when the response does not fit the offer: the client then fails the
-        connection.
-        """
-        extensions = parse_extensions(header or "")
-        if not extensions:
-            return None
-        if len(extensions) > 1 or extensions[0].name != NAME:
-            raise ProtocolError("the server answered with an extension that was not offered")
-        terms = _terms(extensions[0], is_offer=False)
-        if terms is None:
-            raise ProtocolError("the server's permessage-deflate parameters are wrong")
-        if not self.keep_server and "server_no_context_takeover" not in terms:
-            raise ProtocolError("the server would keep its deflate window, which was ruled out")
-        receive_bits = terms.get("server_max_window_bits", _LARGEST_WINDOW)
-        if receive_bits > self.server_bits:
-            raise ProtocolError("the server's deflate window is larger than what was offered")
-        # A limit of 8 bits, legal in an answer to an offer without a value, is one zlib cannot
-        # keep: we then send everything as it is, which is always allowed.
-        told = terms.get("client_max_window_bits", _LARGEST_WINDOW)
-        if told > self.client_bits and "client_max_window_bits" in terms:
-            raise ProtocolError("the client's deflate window is larger than what was offered")
-        return PerMessageDeflate(
-            send_bits=min(told, self.client_bits) if told >= _SMALLEST_WINDOW else 0,
-            receive_bits=max(receive_bits, _SMALLEST_WINDOW),
-            keep_sent=self.keep_client and "client_no_context_takeover" not in terms,
-            keep_received="server_no_context_takeover" not in terms,
-        )
+    Raises ProtocolError when the response does not fit the offer: the client then fails the
+    connection.
+    """
+    extensions = parse_extensions(header or "")
+    if not extensions:
+        return None
+    if len(extensions) > 1 or extensions[0].name != NAME:
+        raise ProtocolError("the server answered with an extension that was not offered")
+    terms = _terms(extensions[0], is_offer=False)
+    if terms is None:
+        raise ProtocolError("the server's permessage-deflate parameters are wrong")
+    if not deflate.keep_server and "server_no_context_takeover" not in terms:
+        raise ProtocolError("the server would keep its deflate window, which was ruled out")
+    receive_bits = terms.get("server_max_window_bits", _LARGEST_WINDOW)
+    if receive_bits > deflate.server_bits:
+        raise ProtocolError("the server's deflate window is larger than what was offered")
+    # A limit of 8 bits, legal in an answer to an offer without a value, is one zlib cannot
+    # keep: we then send everything as it is, which is always allowed.
+    told = terms.get("client_max_window_bits", _LARGEST_WINDOW)
+    if told > deflate.client_bits and "client_max_window_bits" in terms:
+        raise ProtocolError("the client's deflate window is larger than what was offered")
+    return PerMessageDeflate(
+        send_bits=min(told, deflate.client_bits) if told >= _SMALLEST_WINDOW else 0,
+        receive_bits=max(receive_bits, _SMALLEST_WINDOW),
+        keep_sent=deflate.keep_client and "client_no_context_takeover" not in terms,
+        keep_received="server_no_context_takeover" not in terms,
+    )
 
 
 def _terms(extension: Extension, *, is_offer: bool) -> dict[str, int] | None:

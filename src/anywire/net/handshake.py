@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from anywire.errors import AnywireError, ProtocolError
-from anywire.net.deflate import Deflate, Extension, PerMessageDeflate, parse_extensions
+from anywire.limits import Deflate
+from anywire.net.deflate import (
+    Extension,
+    PerMessageDeflate,
+    answer_offers,
+    parse_extensions,
+    read_answer,
+    write_offer,
+)
 from anywire.net.head import Request, Response, header, tokens
 from anywire.net.response import Headers
 from anywire.net.response import field as header_line
@@ -145,7 +153,7 @@ def accept(
     ]
     if subprotocol is not None:
         lines.append(header_line("Sec-WebSocket-Protocol", subprotocol))
-    answer, agreed = deflate.accept(offer.extensions) if deflate is not None else (None, None)
+    answer, agreed = answer_offers(deflate, offer.extensions) if deflate else (None, None)
     if answer is not None:
         lines.append(header_line("Sec-WebSocket-Extensions", answer))
     lines += [line for _, line in _more(headers)]
@@ -186,7 +194,7 @@ def request(
             raise ValueError(error.reason) from None
         lines.append(header_line("Sec-WebSocket-Protocol", names))
     if deflate is not None:
-        lines.append(header_line("Sec-WebSocket-Extensions", deflate.offer()))
+        lines.append(header_line("Sec-WebSocket-Extensions", write_offer(deflate)))
     if origin is not None:
         lines.append(header_line("Origin", origin))
     if target.userinfo is not None and b"authorization" not in given:
@@ -225,7 +233,7 @@ def check(
             raise HandshakeError(status, "the server chose an extension not offered", response)
         return Agreed(subprotocol, None, response.rest)
     try:
-        return Agreed(subprotocol, deflate.confirm(extensions), response.rest)
+        return Agreed(subprotocol, read_answer(deflate, extensions), response.rest)
     except ProtocolError as error:
         raise HandshakeError(status, error.reason, response) from None
 

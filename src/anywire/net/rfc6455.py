@@ -33,14 +33,14 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """The newest ping of what was read; its pong is written already."""
+    """A ping of the peer; its pong is written already."""
 
     data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The newest pong of what was read."""
+    """A pong of the peer."""
 
     data: bytes = b""
 

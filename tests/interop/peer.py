@@ -1,9 +1,12 @@
-"""Ends of WebSockets that the `ws` library of Node owns: one process, an end for each test.
+"""Ends of WebSockets that another library owns: one process, an end for each test.
 
-The process is told what to do, and tells what happens, in lines of JSON; see `end.mjs`.
+The process is told what to do, and tells what happens, in lines of JSON; see `end.mjs`. The
+libraries are `ws` (Node), `websockets` and aiohttp (Python), and gorilla/websocket (Go).
 """
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 import msgspec
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LIBRARIES = ("ws", "websockets", "aiohttp", "gorilla")
 TIMEOUT = 5.0
 """Seconds within which whatever a test waits for has happened."""
 _LONGEST_LINE = 8 * 1024 * 1024
@@ -29,7 +34,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     code: int = 0
     reason: str = ""
     error: str = ""
-    """What ws itself complained about."""
+    """What the library itself complained about."""
     port: int = 0
     protocol: str = ""
     extensions: str = ""
@@ -61,7 +66,7 @@ class End:
         return told
 
     async def is_closed(self, code: int) -> Told:
-        """The next thing that happens is the end, with this code, and ws found no fault in it."""
+        """The next thing that happens is the end, with this code; the library found no fault."""
         told = await self.hears("close")
         assert (told.code, told.error) == (code, ""), told
         return told
@@ -78,7 +83,7 @@ class End:
         self.order("send", data=data, binary=not is_text, fin=fin)
 
     def write(self, *frames: bytes) -> None:
-        """Send bytes past ws, as one."""
+        """Send bytes past `ws`, as one; the other libraries have no way to."""
         self.order("write", data=b"".join(frames))
 
     def close(self, code: int | None = None, reason: str = "") -> None:
@@ -87,18 +92,19 @@ class End:
         self.order("close", **fields)
 
 
-class Node:
+class Peer:
     """The process, and its ends by name."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, library: str, process: asyncio.subprocess.Process) -> None:
+        self.library = library
         self._process = process
         self._ends: dict[str, End] = {}
-        self._reading = asyncio.create_task(self._read(), name="output of Node")
+        self._reading = asyncio.create_task(self._read(), name="output of a peer")
 
     def open(self, **fields: object) -> End:
         """Have the script open another end."""
         assert self._process.stdin is not None
-        assert not self._reading.done(), "Node has ended"
+        assert not self._reading.done(), "the peer has ended"
         end = End(str(len(self._ends)), self._process.stdin)
         self._ends[end.name] = end
         end.order("open", **fields)
@@ -123,19 +129,29 @@ class Node:
             self._ends[told.end].told.put_nowait(told)
 
 
+def command(library: str, role: str) -> tuple[str | Path, ...]:
+    """What runs a library's ends; `role` is `client` or `server`."""
+    if library == "ws":
+        return ("node", HERE / f"ws_{role}.mjs")
+    if library == "gorilla":
+        subprocess.run(("sh", "scripts/gorilla.sh"), cwd=ROOT, check=True)
+        return (ROOT / "build" / "gorilla-peer", role)
+    return (sys.executable, "-m", f"tests.interop.{library}_peer", role)
+
+
 @asynccontextmanager
-async def running(script: str) -> AsyncIterator[Node]:
-    """Node with a script of this folder; its errors are printed with the test's."""
+async def running(library: str, role: str) -> AsyncIterator[Peer]:
+    """The process of a library's ends; its errors are printed with the test's."""
     process = await asyncio.create_subprocess_exec(
-        "node",
-        HERE / script,
+        *command(library, role),
+        cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LONGEST_LINE,
         start_new_session=True,
     )
-    node = Node(process)
+    peer = Peer(library, process)
     try:
-        yield node
+        yield peer
     finally:
-        await node.stop()
+        await peer.stop()
