@@ -42,7 +42,9 @@ class Client:
         self._hellos += 1
         seed = self._hellos.to_bytes(32, "big")
         self.hello = Hello(query=query, seed=seed, limits=self.app.limits)
-        return await admit(self.app.node, self.wire, self.hello)
+        admission = await admit(self.app.node, self.wire, self.hello)
+        assert isinstance(admission, Admitted | Answer)
+        return admission
 
     async def open(self, **query: str) -> Peer:
         admitted = await self.admit(**query)
@@ -84,7 +86,7 @@ def test_the_default_wires_are_ours_and_raw() -> None:
     assert isinstance(own, Own)
     assert isinstance(raw, Raw)
     paths = [route.path for wire in (own, raw) for route in wire.routes()]
-    assert paths == ["/ws", "/raw/{address}"]
+    assert paths == ["/ws", "/ws/poll", "/ws/poll", "/raw/{address}"]
 
 
 def test_wires_are_given_as_they_are_or_by_name() -> None:

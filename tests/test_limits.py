@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from anywire.limits import Limits, is_too_long
+from anywire.limits import Deflate, Limits, is_too_long
 
 SOURCE = Path(__file__).parents[1] / "src" / "anywire"
 STRANGERS = Path(__file__).parent / "wires" / "strangers"
@@ -50,3 +50,12 @@ def test_every_bound_is_read_somewhere(name: str) -> None:
         if f"imits.{name}" in path.read_text(encoding="utf-8")
     ]
     assert readers
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_deflate_window_has_9_to_15_bits(bits: int) -> None:
+    with pytest.raises(ValueError, match=f"9 to 15 bits, not {bits}"):
+        Deflate(server_bits=bits)
+    with pytest.raises(ValueError, match=f"9 to 15 bits, not {bits}"):
+        Deflate(client_bits=bits)
+    assert Deflate(server_bits=9, client_bits=15) == Deflate(server_bits=9)

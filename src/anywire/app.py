@@ -3,12 +3,13 @@
 import asyncio
 import importlib.metadata
 import inspect
+import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from anywire.brokers.memory import MemoryBroker
+from anywire.brokers.choice import choose
 from anywire.core.channel import Channel, Channels, Left, PresenceKey
 from anywire.core.clock import Deadlines
 from anywire.core.dispatch import Later
@@ -18,6 +19,10 @@ from anywire.core.room import Room
 from anywire.errors import ConfigurationError
 from anywire.limits import Limits
 from anywire.payload import Policy
+from anywire.servers.asgi import AsgiServer
+from anywire.servers.asgilink import Scope
+from anywire.servers.guest import Receive, Send
+from anywire.servers.hosting import Hosting
 from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User, Wire
 from anywire.wires.raw import Raw
@@ -42,7 +47,9 @@ class Anywire:
 
     `wires`: wires or their names; default: our own at `/ws` and raw at `/raw/{address}`. `origins`:
     from where browsers may connect besides the server's own origin (`"*"`: anywhere). `fallback`:
-    an ASGI app that gets every path that is not ours.
+    an ASGI app that gets every path that is not ours. `broker`: what numbers and carries
+    publications: "memory", "local" or "local:FOLDER" (the workers of one machine), or a backend of
+    one's own; default: memory, and local where this process is one of several workers.
 
     >>> app = Anywire()
     >>> echo = app.channel("echo")
@@ -58,15 +65,35 @@ class Anywire:
         limits: Limits | None = None,
         origins: Sequence[str] = (),
         fallback: Callable[..., Any] | None = None,
+        broker: Any = None,
     ) -> None:
         chosen = ("anywire", "raw") if wires is None else tuple(wires)
         self.wires: tuple[Wire, ...] = tuple(map(_wire, chosen))
         self.limits = limits or Limits()
         self.origins = tuple(origins)
         self.fallback = fallback
+        self.broker = broker
         self.channels = Channels()
         self._authenticate: Callable[[Hello], Any] | None = None
         self._node: Node | None = None
+        self._hosting: Hosting | None = None
+        self._asgi: AsgiServer | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve under a host of ASGI 3: `uvicorn chat:app`, or mounted in another app.
+
+        Where nobody runs our lifespan, the first request starts the app.
+        """
+        if self._asgi is None:
+            self._asgi = AsgiServer(
+                wires=self.wires,
+                origins=self.origins,
+                fallback=self.fallback,
+                lifespan=self.lifespan,
+                running=lambda: self._node,
+                hosting=lambda: self.hosting,
+            )
+        await self._asgi(scope, receive, send)
 
     def channel(
         self,
@@ -138,6 +165,17 @@ class Anywire:
             )
         return self._node
 
+    @property
+    def hosting(self) -> Hosting:
+        """What all servers of the running process share. Raises ConfigurationError before it."""
+        if self._hosting is None:
+            raise ConfigurationError("the app is not running: there is nothing to serve")
+        return self._hosting
+
+    async def counters(self) -> Sequence[Mapping[str, object]]:
+        """What each node has counted since its start, with its id as `node`."""
+        return await self.node.questions.counters()
+
     @asynccontextmanager
     async def lifespan(
         self,
@@ -154,9 +192,13 @@ class Anywire:
             raise ConfigurationError("the app is running already")
         loop = asyncio.get_running_loop()
         now = now or loop.time
+        backend, folder = choose(self.broker, shape=self._shape(), clock=wall)
+        id = secrets.token_hex(4)
         node = Node(
+            id=id,
+            door="" if folder is None else folder.door(id),
             channels=self.channels,
-            backend=MemoryBroker(clock=wall),
+            backend=backend,
             now=now,
             wall=wall,
             deadlines=Deadlines(now, loop.call_at) if deadlines is None else deadlines,
@@ -164,15 +206,25 @@ class Anywire:
             authenticate=None if self._authenticate is None else _awaited(self._authenticate),
             reserved={event: wire.name for wire in self.wires for event in wire.reserved},
         )
-        self._node = node
+        hosting = Hosting(node, self.wires, folder)
+        self._node, self._hosting = node, hosting
         try:
+            hosting.start()
             await node.start()
             yield node
         finally:
+            hosting.stop()
             await node.stop()
+            if self._asgi is not None:
+                await self._asgi.stopped()
             if deadlines is None:
                 node.deadlines.close()
-            self._node = None
+            self._node = self._hosting = None
+
+    def _shape(self) -> str:
+        """What this app looks like: the same in each of its workers."""
+        routes = [(route.method, route.path) for wire in self.wires for route in wire.routes()]
+        return f"{routes} {[channel.pattern for channel in self.channels]}"
 
 
 class Person:

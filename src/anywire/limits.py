@@ -1,4 +1,4 @@
-"""Limits: every bound of a session, with its default, in one place.
+"""Limits: every bound of a session, with its default, in one place; and what deflate may cost.
 
 Wires, transports and hosts read these and have no numbers of their own. What a client must know is
 told in `Welcome`. Sizes are bytes, times are seconds.
@@ -65,10 +65,34 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A beat is sent this often …"""
     beat_timeout: float = 10.0
     """… and a peer silent for `beat + beat_timeout` is gone."""
+    poll: float = 25.0
+    """A long poll with nothing to say is answered after this time …"""
+    poll_gap: float = 15.0
+    """… and who does not poll again in this time is gone."""
     stop: float = 10.0
     """How long a stop may take."""
     replay: int = 1000
     """Publications one recovery replays; more is `lost`."""
+
+
+class Deflate(msgspec.Struct, frozen=True, kw_only=True):
+    """What permessage-deflate (RFC 7692) may cost; `net.deflate` negotiates with it.
+
+    `server_bits` and `client_bits` bound the window of what that end sends (9 to 15); `keep_server`
+    and `keep_client` allow that end to keep its window between messages: better compression of
+    small messages, for memory per connection and without one compressed form for all members of a
+    room.
+    """
+
+    server_bits: int = 15
+    client_bits: int = 15
+    keep_server: bool = False
+    keep_client: bool = False
+
+    def __post_init__(self) -> None:
+        for bits in (self.server_bits, self.client_bits):
+            if not 9 <= bits <= 15:
+                raise ValueError(f"a deflate window has 9 to 15 bits, not {bits}")
 
 
 def is_too_long(name: str, bound: int) -> bool:

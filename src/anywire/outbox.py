@@ -10,8 +10,6 @@ never counted, so both ends count alike.
 Pure: no clock, no I/O. Budget: a put costs less than 0.2 µs beside the write.
 """
 
-from collections import deque
-
 from anywire.payload import Framed, Policy
 
 
@@ -38,8 +36,8 @@ class Outbox:
 
     def __init__(self, *, bound: int, kept_bytes: int = 0, kept_messages: int = 0) -> None:
         """`bound`: bytes that may wait; the two others bound what is kept to resume (0: none)."""
-        self._waiting: list[Framed] = []
-        self._kept: deque[Framed] | None = None
+        self._waiting: list[Framed] | None = None  # never empty: an idle session owns no list
+        self._kept: dict[int, Framed] | None = None  # by sequence number
         self._bound = bound
         self._allowed = bound  # more while what a resume sends again is in front of the line
         self._kept_bytes_bound = kept_bytes
@@ -64,19 +62,21 @@ class Outbox:
         """Append an entry; true when its session must be marked for a flush: the ring was empty, or
         is over its bound now.
         """
-        queue = self._waiting
-        was_clean = not queue
         self.waiting = waiting = self.waiting + framed.size
         if waiting > self._allowed or framed.is_volatile:
-            return self._put_slowly(framed, was_clean)
+            return self._put_slowly(framed)
+        queue = self._waiting
+        if queue is None:
+            self._waiting = [framed]
+            return True
         queue.append(framed)
-        return was_clean
+        return False
 
     def take(self, limit: int) -> list[Framed]:
         """Up to `limit` bytes of entries, one at least if any waits; they count as written."""
-        taken = self._waiting
+        taken = self._waiting or []
         if self.waiting <= limit:
-            self._waiting = []
+            self._waiting = None
             self.waiting = 0
             self._allowed = self._bound
         else:
@@ -85,7 +85,7 @@ class Outbox:
             while end < len(taken) and size + taken[end].size <= limit:
                 size += taken[end].size
                 end += 1
-            self._waiting = taken[end:]
+            self._waiting = taken[end:] or None
             del taken[end:]
             self.waiting -= size
             self._allowed = max(self._bound, self._allowed - size)
@@ -102,8 +102,10 @@ class Outbox:
         if not self.acked <= count <= self.written:
             return False
         if self._kept is not None:
-            for _ in range(count - max(self.acked, self._forgotten)):
-                self.kept -= self._kept.popleft().size
+            for number in range(max(self.acked, self._forgotten) + 1, count + 1):
+                self.kept -= self._kept.pop(number).size
+            if not self._kept:
+                self._kept = None
         self.acked = count
         return True
 
@@ -115,7 +117,7 @@ class Outbox:
         if count < self._forgotten or not self.ack(count):
             return False
         if self._kept is not None:
-            self._waiting[:0] = self._kept
+            self._waiting = [*self._kept.values(), *(self._waiting or ())]
             self.waiting += self.kept
             self._allowed += self.kept
             self._kept = None
@@ -145,18 +147,21 @@ class Outbox:
 
     def clear(self) -> None:
         """Drop everything: the session is over."""
-        self._waiting.clear()
+        self._waiting = None
         self._kept = None
         self._forgotten = self.written
         self._allowed = self._bound
         self.waiting = self.kept = 0
 
-    def _put_slowly(self, framed: Framed, was_clean: bool) -> bool:
+    def _put_slowly(self, framed: Framed) -> bool:
         """Apply the policy to an entry that is volatile or crosses the bound; returns as `put`."""
+        was_clean = self._waiting is None
         payload = framed.payload
         if payload.volatile and (self.is_blocked or self.waiting > self._allowed):
             self.waiting -= framed.size
             return False
+        if self._waiting is None:
+            self._waiting = []
         self._waiting.append(framed)
         if self.waiting > self._allowed:
             if payload.policy is Policy.DROP_OLDEST and payload.room is not None:
@@ -169,6 +174,7 @@ class Outbox:
     def _drop_oldest(self, room: str) -> None:
         """Take entries of the room out, oldest first, the new one last, until the bound holds."""
         queue = self._waiting
+        assert queue  # the new one is in it
         dropped = at = 0
         while self.waiting > self._allowed and at < len(queue):
             framed = queue[at]
@@ -178,6 +184,8 @@ class Outbox:
                 del queue[at]
             else:
                 at += 1
+        if not queue:
+            self._waiting = None
         if self._dropped is None:
             self._dropped = {}
         self._dropped[room] = self._dropped.get(room, 0) + dropped
@@ -185,9 +193,9 @@ class Outbox:
     def _keep(self, framed: Framed) -> None:
         kept = self._kept
         if kept is None:
-            kept = self._kept = deque()
-        kept.append(framed)
+            kept = self._kept = {}
+        kept[self.written] = framed
         self.kept += framed.size
         while self.kept > self._kept_bytes_bound or len(kept) > self._kept_bound:
-            self.kept -= kept.popleft().size
-            self._forgotten = self.written - len(kept)
+            self._forgotten = self.written - len(kept) + 1
+            self.kept -= kept.pop(self._forgotten).size

@@ -5,12 +5,15 @@ import logging
 
 import pytest
 
-from anywire.core.admission import Admitted, admit
+from anywire.brokers.memory import MemoryBroker
+from anywire.core.admission import Admitted, Attached, Elsewhere, admit
 from anywire.core.node import Authenticate
+from anywire.core.ownership import rendezvous
+from anywire.core.session import Session
 from anywire.errors import Refused
 from anywire.limits import Limits
-from anywire.wires.base import Answer, Hello, Identity, Machine, Opening, Role, User
-from tests.core.support import Bench, TestTransport, TestWire, turns
+from anywire.wires.base import Answer, Cap, Hello, Identity, Machine, Opening, Role, User
+from tests.core.support import FULL, Bench, TestMachine, TestTransport, TestWire, turns
 
 
 def judged(verdict: User | Exception | None) -> Authenticate:
@@ -129,6 +132,36 @@ async def test_a_role_that_the_core_does_not_know_is_refused(role: Role) -> None
     assert (await refused(Bench(), Upgrading())).reason == "unknown  no such session"
 
 
+@pytest.mark.parametrize("role", [Role.UPLINK, Role.DOWNLINK])
+async def test_a_request_of_a_session_shows_its_newest_secret(role: Role) -> None:
+    class Polled(TestWire):
+        role: Role | None = None
+
+        def open(self, hello: Hello) -> Opening | Answer:
+            opening = super().open(hello)
+            if self.role is not None and isinstance(opening, Opening):
+                opening.role, opening.machine = self.role, None
+            return opening
+
+    bench, wire = Bench(), Polled(FULL | Cap.RESUME)
+    peer = bench.connect(wire)
+    bench.flush()
+    again = bench.resume(peer, received=0)
+    wire.role = role
+
+    async def asked(token: str) -> object:
+        return await admit(bench.node, wire, bench.hello(session=peer.session.id, token=token))
+
+    found = await asked(again.welcome["token"])
+    assert isinstance(found, Attached)
+    assert (found.session, found.opening.role) == (peer.session, role)
+    # The one before is good to resume with. What was on its way under it would come twice.
+    older = await asked(peer.welcome["token"])
+    assert isinstance(older, Answer) and older.reason.startswith("taken  a newer connection")
+    wrong = await asked("guess")
+    assert isinstance(wrong, Answer) and wrong.reason == "unknown  no such session"
+
+
 async def test_a_node_that_stops_lets_nobody_in() -> None:
     bench = Bench()
     await bench.node.stop()
@@ -147,3 +180,218 @@ async def test_who_was_let_in_before_the_stop_and_comes_after_it_is_sent_away() 
     assert session.has_ended
     await turns(1)
     assert bench.node.sessions == {}
+
+
+# --- sessions of several requests, and of other nodes ---------------------------------------------
+
+
+class Several(MemoryBroker):
+    """A broker that knows of another node, and may be told what stands in the directory."""
+
+    standing = ""
+
+    def doors(self) -> dict[str, str]:
+        return {"n1": "/1", "n2": "/2"}
+
+    async def claim(self, mount: str, id: str, owner: str, identity: str, lease: float) -> str:
+        return self.standing or await super().claim(mount, id, owner, identity, lease)
+
+
+class Asking(TestWire):
+    """A wire whose requests say what they want: `role`, `claimed`, `machine=no`."""
+
+    def open(self, hello: Hello) -> Opening | Answer:
+        query = hello.query
+        return Opening(
+            machine=None if query.get("machine") == "no" else TestMachine(self, hello.limits),
+            session=query["session"],
+            role=Role(query.get("role", "new")),
+            token=query.get("token", ""),
+            is_claimed="claimed" in query,
+            auth=self.auth,
+        )
+
+
+def counted(authenticate: list[str]) -> Authenticate:
+    """Everybody is who they say; each that was asked is listed."""
+
+    async def who(hello: Hello) -> User | None:
+        authenticate.append(hello.query.get("user", ""))
+        return User(hello.query["user"]) if "user" in hello.query else None
+
+    return who
+
+
+async def ask(bench: Bench, wire: TestWire, **query: str) -> object:
+    hello = bench.hello(**query)
+    hello.hops = int(query.get("hops", "0"))
+    return await admit(bench.node, wire, hello)
+
+
+def opened(bench: Bench, wire: TestWire, found: object) -> Session:
+    """The session of who was admitted."""
+    assert isinstance(found, Admitted)
+    return bench.node.open(
+        wire, bench.hello(), found.opening, found.machine, found.user, TestTransport()
+    )
+
+
+@pytest.mark.parametrize(
+    ("role", "needs_user"), [("resume", True), ("uplink", False), ("downlink", False)]
+)
+async def test_a_request_of_another_nodes_session_is_for_that_node(
+    role: str, needs_user: bool
+) -> None:
+    asked: list[str] = []
+    bench, wire = Bench(broker=Several(), authenticate=counted(asked)), Asking()
+    found = await ask(bench, wire, role=role, session="n2.a")
+    assert found == Elsewhere("n2", needs_user)
+    assert asked == []
+    assert bench.node.counters.requests == 1
+
+
+async def test_what_another_node_passed_on_is_not_passed_on_again_nor_counted_again() -> None:
+    bench, wire = Bench(broker=Several()), Asking()
+    found = await ask(bench, wire, hops="1", role="resume", session="n2.a")
+    assert isinstance(found, Admitted)
+    assert bench.node.counters.requests == 0
+    lost = await ask(bench, wire, hops="1", role="uplink", session="n2.a", machine="no")
+    assert isinstance(lost, Answer)
+
+
+async def test_a_user_whom_another_node_knows_is_not_asked_again() -> None:
+    asked: list[str] = []
+    bench, wire = Bench(broker=Several(), authenticate=counted(asked)), Asking()
+    hello = bench.hello(role="resume", session="n1.a")
+    hello.hops, hello.user = 1, User("ana")
+    found = await admit(bench.node, wire, hello)
+    assert isinstance(found, Admitted)
+    assert (found.user, asked) == (User("ana"), [])
+    hello.user = None  # its socket was handed over: nobody has asked yet
+    await admit(bench.node, wire, hello)
+    hello.hops, hello.user = 0, User("forged")
+    await admit(bench.node, wire, hello)
+    assert asked == ["", ""]
+
+
+async def test_a_new_session_is_nobody_elses() -> None:
+    bench, wire = Bench(broker=Several()), Asking()
+    assert isinstance(await ask(bench, wire, session="n2.a"), Admitted)
+    assert bench.node.counters.requests == 0
+
+
+async def test_a_downlink_with_a_machine_opens_a_session_where_there_is_none() -> None:
+    bench, wire = Bench(), Asking(FULL | Cap.RESUME)
+    found = await ask(bench, wire, role="downlink", session="n1.a", user="ana")
+    session = opened(bench, wire, found)
+    assert session.id == "n1.a"
+    again = await ask(bench, wire, role="downlink", session="n1.a", token=session.token)
+    assert isinstance(again, Attached)
+    assert again.session is session
+
+
+@pytest.mark.parametrize("role", ["downlink", "new"])
+async def test_nobody_gets_the_place_of_a_session_by_its_id_alone(role: str) -> None:
+    bench, wire = Bench(), Asking(FULL | Cap.RESUME)
+    session = opened(bench, wire, await ask(bench, wire, session="n1.a"))
+    for other in (wire, Asking(name="other")):
+        for more in ({}, {"claimed": "1"}):
+            found = await ask(bench, other, role=role, session="n1.a", token="no", **more)
+            if other is wire and more:
+                continue  # anonymous, under an id that an anonymous client made up: the same one
+            assert isinstance(found, Answer), (role, other.name, more)
+            assert found.reason.startswith("unknown")
+    assert bench.node.sessions == {"n1.a": session}
+
+
+async def test_a_claimed_id_is_bound_to_the_identity_that_opened_it() -> None:
+    asked: list[str] = []
+    bench, wire = Bench(authenticate=counted(asked)), Asking()
+    found = await ask(bench, wire, role="downlink", session="s", claimed="1", user="ana")
+    session = opened(bench, wire, found)
+    for role in ("uplink", "downlink"):
+        found = await ask(bench, wire, role=role, session="s", claimed="1", user="ana")
+        assert isinstance(found, Attached)
+        assert found.session is session
+        found = await ask(bench, wire, role=role, session="s", claimed="1", user="eve")
+        assert isinstance(found, Answer)
+        assert found.reason == "forbidden refused this session belongs to someone else"
+    assert asked == ["ana", "ana", "eve", "ana", "eve"]
+
+
+async def test_an_id_that_another_identity_claimed_elsewhere_is_refused() -> None:
+    bench, wire = Bench(authenticate=counted([])), Asking()
+    await bench.broker.claim("test", "s", "n1", "ana", 60)
+    found = await ask(bench, wire, session="s", claimed="1", user="eve")
+    assert isinstance(found, Answer)
+    assert found.reason == "forbidden refused this session id belongs to someone else"
+
+
+async def test_a_claimed_session_has_one_connection() -> None:
+    bench, wire = Bench(authenticate=counted([])), Asking()
+    session = opened(bench, wire, await ask(bench, wire, session="s", claimed="1", user="ana"))
+    found = await ask(bench, wire, session="s", claimed="1", user="ana")
+    assert isinstance(found, Answer)
+    assert found.reason == "taken  this session has a connection"
+    assert bench.node.sessions == {"s": session}
+
+
+async def test_first_requests_of_one_id_that_race_make_one_session() -> None:
+    go = asyncio.Event()
+
+    async def slow(hello: Hello) -> User:
+        await go.wait()
+        return User(hello.query["user"])
+
+    bench, wire = Bench(authenticate=slow), Asking()
+    query = {"role": "downlink", "session": "s", "claimed": "1"}
+
+    async def come(user: str) -> object:
+        """As a carrier does: nothing runs between who may come in and its session."""
+        found = await ask(bench, wire, user=user, **query)
+        return opened(bench, wire, found) if isinstance(found, Admitted) else found
+
+    coming = [asyncio.create_task(come(user)) for user in ("ana", "ana", "eve")]
+    await turns()
+    go.set()
+    session, second, third = await asyncio.gather(*coming)
+    assert isinstance(second, Attached)
+    assert second.session is session
+    assert isinstance(third, Answer)
+    assert bench.node.sessions == {"s": session}
+
+
+async def test_who_lost_a_race_with_another_node_is_sent_there_with_the_user_it_has() -> None:
+    asked: list[str] = []
+    broker = Several()
+    bench, wire = Bench(broker=broker, authenticate=counted(asked)), Asking()
+    mine = next(f"s{n}" for n in range(99) if rendezvous(("n1", "n2"), f"test s{n}") == "n1")
+    broker.standing = "n2"
+    query = {"role": "downlink", "session": mine, "claimed": "1", "user": "ana"}
+    assert await ask(bench, wire, **query) == Elsewhere("n2", True, User("ana"))
+    assert asked == ["ana"]
+    busy = await ask(bench, wire, hops="1", **query)
+    assert isinstance(busy, Answer)
+    assert busy.reason == "busy  another node opens it; try again"
+
+
+async def test_a_claimed_id_of_another_node_is_for_that_node_and_needs_a_user() -> None:
+    bench, wire = Bench(broker=Several()), Asking()
+    await MemoryBroker.claim(bench.broker, "test", "s", "n2", "", 60)
+    found = await ask(bench, wire, role="uplink", session="s", claimed="1", machine="no")
+    assert found == Elsewhere("n2", needs_user=True)
+
+
+async def test_an_uplink_with_a_machine_opens_nothing() -> None:
+    for more in ({}, {"claimed": "1"}):
+        found = await ask(Bench(), Asking(), role="uplink", session="s", **more)
+        assert isinstance(found, Answer)
+        assert found.reason == "unknown  no such session"
+
+
+async def test_who_will_say_who_it_is_claims_its_id_as_nobody() -> None:
+    bench, wire = Bench(), Asking(auth=Identity.FRAME)
+    found = await ask(bench, wire, session="s", claimed="1")
+    assert isinstance(found, Admitted)
+    assert found.user.is_anonymous
+    assert await bench.broker.owner("test", "s") == "n1"

@@ -1,10 +1,16 @@
 """Tests of anywire.core.questions."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
-from anywire.brokers.base import Ask, Question
+import pytest
+
+from anywire.brokers.base import Ask, Found, Question
+from anywire.brokers.memory import MemoryBroker
 from anywire.wires.base import Cap, Hello, Identity, User
-from tests.core.support import FULL, Bench, TestWire, running, turns
+from tests.brokers.local.workers import workers
+from tests.core.support import FULL, Bench, Peer, TestWire, running, turns
 
 
 async def test_a_user_known_by_frame_can_be_closed_like_any_other() -> None:
@@ -73,3 +79,76 @@ async def test_a_broadcast_that_is_acknowledged_gathers_what_was_answered() -> N
         assert answers.values == [0, 1]
         peers[0].say("Reply", ref="unasked", alias="chat", data=1)
         assert (await bench.node.room("nowhere").call("question")).values == []
+
+
+async def test_a_room_on_two_nodes_answers_as_one() -> None:
+    async with workers() as team:
+        benches = [Bench(broker=team.broker()) for _ in range(2)]
+        peers: list[Peer] = []
+        try:
+            for number, bench in enumerate(benches):
+                bench.node.id = f"n{number}"
+                bench.channel("chat")
+                await bench.node.start()
+            await until(lambda: all(len(bench.node.nodes.doors()) == 2 for bench in benches))
+            for bench in benches:
+                peer = bench.connect()
+                peer.join("chat")
+                await until(peer.news)
+                peers.append(peer)
+            deaf = benches[1].connect(TestWire(FULL & ~Cap.CALL, name="deaf"))
+            deaf.join("chat")
+            await until(deaf.news)
+            asking = asyncio.create_task(benches[0].node.room("chat").call("question", 1))
+            for n, peer in enumerate(peers):
+                [event] = await until(peer.news)
+                peer.say("Reply", ref=event["ref"], alias="chat", data=n)
+            answers = await asking
+            assert sorted(answers.values) == [0, 1]  # type: ignore[type-var]
+            assert len(answers.unable) == 1
+            assert answers.missing == []
+            assert await benches[1].node.questions.count("chat") == 3
+            benches[1].node.counters.forwarded += 7
+            counted = await benches[0].node.questions.counters()
+            assert {one["node"]: one["forwarded"] for one in counted} == {"n0": 0, "n1": 7}
+        finally:
+            for bench in reversed(benches):
+                await bench.node.stop()
+
+
+async def test_who_does_not_answer_an_acknowledged_broadcast_in_time_is_missing() -> None:
+    async with running() as bench:
+        bench.channel("chat")
+        peer = bench.connect()
+        peer.join("chat")
+        [member] = peer.session.members.values()
+        answers = await bench.node.room("chat").call("question", timeout=0.0)
+        assert (answers.values, answers.missing) == ([], [member.id])
+        [event] = [one for one in peer.news() if one.get("event") == "question"]
+        peer.say("Reply", ref=event["ref"], alias="chat", data="late")
+
+
+async def test_a_node_that_does_not_answer_a_broadcast_is_missing() -> None:
+    class Absent(MemoryBroker):
+        async def ask(self, nodes: object, question: Question, timeout: float) -> Found:  # noqa: ASYNC109
+            return Found([([1], ["m1"], ["m2"])], ["n2"])
+
+    async with running(broker=Absent()) as bench:
+        answers = await bench.node.room("chat").call("question")
+        assert (answers.values, answers.missing, answers.unable) == ([1], ["m1", "n2"], ["m2"])
+
+
+async def test_a_broadcast_that_cannot_be_delivered_leaves_nothing_waiting() -> None:
+    async with running() as bench:
+        question = Question(ask=Ask.ANSWERS, room="chat", ref="r", record=b"junk")
+        with pytest.raises(ValueError):
+            bench.node.questions.answer(question)
+        assert bench.node.questions._gathering == {}
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Let the loop turn until it holds; five seconds are too many."""
+    async with asyncio.timeout(5):
+        while not (found := condition()):
+            await asyncio.to_thread(int)
+    return found

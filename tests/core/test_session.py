@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -290,7 +291,7 @@ async def test_before_its_credentials_are_judged_a_client_is_nobody() -> None:
     assert not peer.transport.is_paused
     bench.flush()
     assert [one["t"] for one in peer.heard] == ["Welcome"]
-    assert bench.node.users == {"ana": {peer.session}}
+    assert bench.node.users == {"ana": (peer.session,)}
     peer.cut()
     assert idle(bench)
 
@@ -556,6 +557,21 @@ async def test_without_a_probe_of_its_carrier_the_wire_s_own_beat_is_said() -> N
     assert peer.news() == [{"t": "Beat"}]
 
 
+async def test_the_silence_of_a_peer_that_nobody_can_ask_says_nothing() -> None:
+    class Wordless(TestMachine):
+        def send(self, frame: Frame) -> Sequence[Payload]:
+            return () if isinstance(frame, Beat) else super().send(frame)
+
+    bench = Bench()
+    peer = bench.connect(transport=TestTransport(beats=False))
+    peer.session.machine = Wordless(TestWire(), bench.node.limits)
+    peer.session.machine.opened(bench.clock.now())
+    for _ in range(10):
+        bench.clock.move(25.0)
+    assert not peer.session.has_ended
+    assert peer.news() == []
+
+
 async def test_a_machine_that_breaks_in_its_tick_closes() -> None:
     bench = Bench()
     peer = bench.connect()
@@ -685,9 +701,9 @@ async def test_a_framed_entry_is_put_as_it_is_and_the_caller_marks() -> None:
     peer = bench.connect()
     bench.flush()
     framed = Payload(b"{}").framed(UNFRAMED)
-    assert peer.session.put(framed)
+    assert peer.session.outbox.put(framed)
     assert bench.node.dirty == []
-    assert not peer.session.put(framed)
+    assert not peer.session.outbox.put(framed)
 
 
 async def test_a_slow_client_is_closed_once_too_much_waits() -> None:

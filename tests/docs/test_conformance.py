@@ -16,6 +16,9 @@ FILES = {
     "d": "tests/net/test_deflate.py",
     "s": "tests/interop/test_ws_client.py",
     "k": "tests/interop/test_ws_server.py",
+    "p": "tests/interop/test_peer_clients.py",
+    "q": "tests/interop/test_peer_servers.py",
+    "z": "tests/interop/test_fuzzing_cases.py",
 }
 CITED = re.compile(r"\b([a-z]) `(test_\w+)`")
 
@@ -43,7 +46,7 @@ def test_every_test_on_the_page_of_conformance_is_in_a_file_it_names() -> None:
     assert len(CITED.findall(PAGE)) == PAGE.count("`test_")
 
 
-@pytest.mark.parametrize("letter", ["s", "k"])
+@pytest.mark.parametrize("letter", ["k", "p", "q", "s", "z"])
 def test_every_test_over_real_sockets_is_on_the_page_of_conformance(letter: str) -> None:
     assert names_in(FILES[letter]) == cited(letter)
 

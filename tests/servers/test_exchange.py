@@ -2,8 +2,10 @@
 
 import asyncio
 
+from anywire.errors import Closed
 from anywire.limits import Limits
 from anywire.servers.carry import Exchange
+from anywire.servers.static import Reply
 from anywire.wires.base import Hello, Wire
 from tests.servers.carrying import Poll, strange
 from tests.servers.serving import dial, request, upgrade
@@ -17,6 +19,24 @@ async def test_a_response_is_streamed_in_chunks() -> None:
         assert said.body == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
         client.send(request("/healthz"))
         assert (await client.answer()).body == b"ok\n"
+
+
+async def test_who_reads_on_after_its_answer_is_told_that_nothing_comes() -> None:
+    told: list[Exception] = []
+
+    async def curt(exchange: Exchange, wire: Wire, hello: Hello) -> None:
+        exchange.respond(Reply(200, []))
+        try:
+            while await exchange.read():
+                pass
+        except Closed as closed:
+            told.append(closed)
+
+    async with strange(post=curt) as server, dial(server) as client:
+        client.send(request("/post/a", "Content-Length: 10", method="POST"), b"some")
+        assert (await client.answer()).status == 200
+        assert await client.rest() == b""
+    assert len(told) == 1
 
 
 async def test_a_client_of_http_1_0_is_told_the_end_by_the_end() -> None:

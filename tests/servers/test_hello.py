@@ -49,3 +49,22 @@ async def test_the_clock_makes_loop_time_unix_time() -> None:
     said = await hello()
     node = make_node()
     assert abs(node.now() + said.clock - node.wall()) < 5
+
+
+async def test_clients_of_one_kind_share_their_headers_and_nobody_s_secret_is_shared() -> None:
+    agent = "User-Agent: probe"
+    one, two = await hello("/raw/a", agent), await hello("/raw/a", agent)
+    assert one.headers == {"host": "test", "user-agent": "probe"}
+    assert one.headers is two.headers
+    secret, other = await hello("/raw/a", "Cookie: a=b"), await hello("/raw/a", "Cookie: a=b")
+    assert secret.headers == other.headers
+    assert secret.headers is not other.headers
+    long = f"User-Agent: {'x' * 300}"
+    assert (await hello("/raw/a", long)).headers is not (await hello("/raw/a", long)).headers
+
+
+async def test_what_only_opens_a_websocket_is_not_kept() -> None:
+    said = await hello("/raw/a", "Connection: Upgrade", "Upgrade: websocket", "X-A: 1")
+    assert "x-a" in said.headers
+    assert "upgrade" not in said.headers
+    assert "connection" not in said.headers

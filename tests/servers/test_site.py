@@ -73,3 +73,19 @@ async def test_a_bug_in_a_carrier_is_a_500_with_an_id(caplog: pytest.LogCaptureF
 async def test_a_carrier_nobody_carries_fails_when_the_server_is_made() -> None:
     with pytest.raises(ConfigurationError, match=r"strange: nothing here carries events"):
         Server(node=make_node(), wires=[Strange()])
+
+
+async def test_a_mount_may_know_other_origins_than_the_server() -> None:
+    wires = [Raw("/open", to="echo", origins="*"), Raw("/closed", to="echo")]
+    wires.append(Raw("/listed", to="echo", origins=["https://friend.example"]))
+    origins = ["https://partner.example"]
+    async with serving(wires=wires, origins=origins) as server, dial(server) as client:
+        for path, origin, status in (
+            ("/open", "https://evil.example", 426),
+            ("/closed", "https://evil.example", 403),
+            ("/closed", "https://partner.example", 426),
+            ("/listed", "https://partner.example", 403),
+            ("/listed", "https://friend.example", 426),
+        ):
+            client.send(request(path, f"Origin: {origin}"))
+            assert (await client.answer()).status == status, (path, origin)

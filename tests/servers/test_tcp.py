@@ -15,6 +15,7 @@ from anywire.core.channel import Channel
 from anywire.core.member import Member
 from anywire.errors import ConfigurationError
 from anywire.limits import Limits
+from anywire.servers.listening import listen_tcp, listen_unix
 from anywire.servers.tcp import Address, Server
 from anywire.wires.raw import Raw
 from tests.servers.serving import close_frame, dial, frame, make_node, request, serving, upgrade
@@ -129,6 +130,43 @@ async def test_a_file_is_not_replaced_by_a_unix_socket(tmp_path: Path) -> None:
         async with serving(path=str(path)):
             pass
     assert path.read_text() == "dear diary"
+
+
+async def test_sockets_that_listen_already_are_served() -> None:
+    (sockets,) = listen_tcp("", 0, 1)
+    async with serving(sockets=sockets) as server:
+        assert [address.port for address in server.addresses] == [
+            server.addresses[0].port for _ in sockets
+        ]
+        async with dial(server) as client:
+            client.send(request("/healthz"))
+            assert (await client.answer()).status == 200
+
+
+async def test_a_unix_socket_of_others_is_served_and_its_path_left(tmp_path: Path) -> None:
+    path = tmp_path / "ours.sock"
+    shared = listen_unix(str(path))
+    async with serving(sockets=[shared.dup()]) as server:
+        assert server.addresses == [Address(path=str(path))]
+        async with dial(server) as client:
+            client.send(request("/healthz"))
+            assert (await client.answer()).status == 200
+    with shared, socket.socket(socket.AF_UNIX) as late:
+        late.connect(str(path))  # it waits for who serves the path next
+    assert path.exists()
+
+
+async def test_who_connected_before_is_served_after_the_listening_ends() -> None:
+    async with serving() as server, dial(server) as early:
+        async with dial(server) as ready:
+            ready.send(request("/healthz"))
+            await ready.answer()  # so both were accepted
+        server.stop_listening()
+        with pytest.raises(ConnectionRefusedError):
+            async with dial(server):
+                pass
+        early.send(request("/readyz"))
+        assert (await early.answer()).status == 200
 
 
 async def test_a_port_in_use_is_one_clear_line() -> None:

@@ -9,8 +9,7 @@ import websockets
 from anywire.core.channel import Channel
 from anywire.core.member import Member
 from anywire.errors import Refused
-from anywire.limits import Limits
-from anywire.net.deflate import Deflate
+from anywire.limits import Deflate, Limits
 from anywire.payload import Carrier, Payload
 from anywire.wires.base import Answer, Hello, Opening, Route, User
 from anywire.wires.raw import Raw
@@ -352,3 +351,25 @@ async def test_a_client_that_vanishes_ends_its_session() -> None:
         async with asyncio.timeout(5):
             await left.wait()
         assert not node.sessions
+
+
+async def test_each_mount_has_its_own_limits_and_its_own_deflate() -> None:
+    wires = [
+        Raw("/small", to="echo", limits=Limits(message=10), deflate=None),
+        Raw("/large", to="echo", limits=Limits(message=1 << 20), deflate=Deflate(server_bits=9)),
+        Raw("/echo", to="echo"),
+    ]
+    async with serving(wires=wires, deflate=Deflate()) as server:
+        url = server.addresses[0].url.replace("http", "ws")
+        agreed = []
+        for path, size in (("/small", 10), ("/echo", 65_536), ("/large", 1 << 20)):
+            async with websockets.connect(url + path) as client:
+                assert client.response is not None
+                agreed.append(client.response.headers.get("Sec-WebSocket-Extensions"))
+                await client.send("x" * size)
+                assert await client.recv() == "x" * size
+                await client.send("x" * (size + 1))
+                with pytest.raises(websockets.ConnectionClosed, match="1009"):
+                    await client.recv()
+        alone = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        assert agreed == [None, alone, f"{alone}; server_max_window_bits=9"]

@@ -1,8 +1,12 @@
 """What wires and hosts share: ids, tokens, answers."""
 
+from collections.abc import Callable
+from operator import delitem, setitem
+
+import msgspec
 import pytest
 
-from anywire.wires.base import Answer, Hello
+from anywire.wires.base import NOTHING, Answer, Fixed, Hello, User
 
 
 def test_ids_are_the_same_for_the_same_hello_and_number_only() -> None:
@@ -39,3 +43,28 @@ def test_an_accepted_answer_upgrades_and_closes() -> None:
 
 def test_a_plain_answer_is_fine_unless_it_says_otherwise() -> None:
     assert (Answer().status, Answer().body, Answer().code) == (200, b"", None)
+
+
+def test_what_many_share_nobody_can_change() -> None:
+    shared = Fixed({"a": 1})
+    changes: list[Callable[[], object]] = [
+        lambda: shared.update(a=2),
+        lambda: shared.setdefault("b", 2),
+        lambda: shared.pop("a"),
+        lambda: shared.popitem(),
+        lambda: shared.clear(),
+        lambda: setitem(shared, "a", 2),
+        lambda: delitem(shared, "a"),
+        lambda: shared.__ior__({"a": 2}),
+    ]
+    for change in changes:
+        with pytest.raises(TypeError, match="make a copy"):
+            change()
+    assert shared == {"a": 1}
+    assert shared.copy() | {"b": 2} == {"a": 1, "b": 2}
+
+
+def test_who_says_nothing_shares_it() -> None:
+    assert User("a").claims is User("b").claims is Hello().query is NOTHING
+    assert NOTHING == {}
+    assert msgspec.json.encode(User("a")) == b'{"id":"a","claims":{},"is_anonymous":false}'

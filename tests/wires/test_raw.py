@@ -5,9 +5,9 @@ import pytest
 from anywire.body import Args, Body
 from anywire.errors import ConfigurationError, ProtocolError, Unsupported
 from anywire.frames import At, Beat, Bye, Event, Join, Leave, Position, Since
-from anywire.limits import Limits
+from anywire.limits import Deflate, Limits
 from anywire.payload import Carrier, Message
-from anywire.wires.base import Answer, Hello, Machine, Opening, Reason, Why
+from anywire.wires.base import Answer, Hello, Machine, Mount, Opening, Reason, Why
 from anywire.wires.raw import RAW, Raw, RawClient
 
 
@@ -54,6 +54,32 @@ def test_a_path_and_paths_stand_beside_each_other() -> None:
     assert [route.path for route in wire.routes()] == ["/echo", "/live/{address}"]
     assert [route.path for route in Raw().routes()] == ["/raw/{address}"]
     assert not Raw(paths={}).routes()
+
+
+def test_one_path_may_stand_for_one_address() -> None:
+    wire = Raw("/ws/echo", to="echo")
+    assert [route.path for route in wire.routes()] == ["/ws/echo"]
+    assert join(wire, path="/ws/echo", address=None).address == "echo"
+    wire = Raw("/feeds/{address}", to="feed:{address}")
+    assert join(wire, path="/feeds/7", address="7").address == "feed:7"
+
+
+@pytest.mark.parametrize(
+    ("origins", "known"),
+    [(None, None), ("*", ("*",)), (["https://a.example"], ("https://a.example",)), ([], ())],
+)
+def test_the_options_of_a_mount_stand_on_each_of_its_routes(
+    origins: list[str] | str | None, known: tuple[str, ...] | None
+) -> None:
+    limits, deflate = Limits(message=10), Deflate(keep_client=True)
+    wire = Raw(paths={"/a": "a", "/b": "b"}, limits=limits, origins=origins, deflate=deflate)
+    mount = Mount(limits=limits, origins=known, deflate=deflate)
+    assert [route.mount for route in wire.routes()] == [mount, mount]
+
+
+def test_a_mount_without_options_has_those_of_the_app() -> None:
+    assert [route.mount for route in Raw().routes()] == [Mount()]
+    assert Raw(deflate=None).routes()[0].mount == Mount(deflate=None) != Mount()
 
 
 @pytest.mark.parametrize("make", [lambda: Raw("/echo"), lambda: Raw(paths={"/x": "{address}"})])

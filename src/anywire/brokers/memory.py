@@ -276,6 +276,12 @@ class MemoryBroker:
         """See `Directory.release`."""
         self._claims.pop((mount, id), None)
 
+    async def disown(self, owner: str) -> None:
+        """Release everything that this node owned: it is gone."""
+        gone = [key for key, standing in self._claims.items() if standing[0] == owner]
+        for key in gone:
+            del self._claims[key]
+
     # Nodes
 
     def listen(self, node: str, answer: Answer, door: str = "") -> None:

@@ -6,10 +6,11 @@ words.
 
 import logging
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from anywire.core.ownership import owner_of
 from anywire.errors import Refused
 from anywire.wires.base import (
     Answer,
@@ -27,9 +28,6 @@ from anywire.wires.base import (
 if TYPE_CHECKING:
     from anywire.core.node import Node
 
-_ROLES = (Role.NEW, Role.RESUME)
-"""What the core can do for an opening; there is no session that another role could be part of."""
-
 log = logging.getLogger(__name__)
 
 
@@ -41,19 +39,65 @@ class Admitted(msgspec.Struct):
     user: User
 
 
-async def admit(node: "Node", wire: Wire, hello: Hello) -> Admitted | Answer:
-    """Open the wire and authenticate; does not suspend unless `authenticate` does."""
+class Attached(msgspec.Struct):
+    """One more request of a session that stands here."""
+
+    session: Any
+    opening: Opening
+
+
+class Elsewhere(msgspec.Struct):
+    """The session belongs to another node: its door takes the request, or the socket.
+
+    Nobody has authenticated, unless `user` is set. Where it needs that, who passes the request on
+    does it, and the owner takes the user from the hello; who hands the socket over leaves it to the
+    owner. So it is done once: credentials may be good for one time only.
+    """
+
+    node: str
+    needs_user: bool
+    user: User | None = None
+    """Who it is, where that is known: then the socket cannot be handed over."""
+
+
+Admission = Admitted | Attached | Elsewhere | Answer
+
+
+async def admit(node: "Node", wire: Wire, hello: Hello) -> Admission:
+    """Open the wire, find whose session it is, and authenticate.
+
+    Suspends only if `authenticate` does, or to find the owner of an id that a client minted.
+    """
     if node.is_stopping:
         return wire.refuse(hello, Why(Reason.STOPPING, text="the server stops"))
     opening = wire.open(hello)
     if isinstance(opening, Answer):
         return opening
-    if opening.machine is None or opening.role not in _ROLES:
-        return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
-    if opening.auth is Identity.FRAME:
-        return Admitted(opening, opening.machine, User("", is_anonymous=True))
+    role = opening.role
     try:
-        user = await node.authenticated(hello)
+        if role is not Role.NEW or opening.is_claimed:
+            node.counters.requests += not hello.hops
+            owner = await owner_of(node, wire, opening)
+            if owner != node.id and not hello.hops:
+                return Elsewhere(owner, role is Role.RESUME or opening.is_claimed)
+            if role is Role.UPLINK or role is Role.DOWNLINK:
+                attached = await _attached(node, wire, hello, opening)
+                if attached is not None:
+                    return attached
+        if opening.machine is None or role in (Role.UPLINK, Role.CANDIDATE):
+            return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
+        if opening.auth is Identity.FRAME:
+            user = User("", is_anonymous=True)
+        else:
+            user = await node.authenticated(hello)
+        if opening.is_claimed:
+            standing = await node.claim(wire, opening.session, user)
+            if standing != node.id:
+                if not hello.hops:
+                    return Elsewhere(standing, needs_user=True, user=user)
+                return wire.refuse(hello, Why(Reason.BUSY, text="another node opens it; try again"))
+        if role is not Role.RESUME and opening.session in node.sessions:
+            return _raced(node, wire, hello, opening, user)
     except Refused as refused:
         why = Why(Reason.FORBIDDEN, code=refused.code, text=refused.text, data=refused.data)
         return wire.refuse(hello, why)
@@ -63,3 +107,35 @@ async def admit(node: "Node", wire: Wire, hello: Hello) -> Admitted | Answer:
         text = f"the server failed; its log has the cause under {id}"
         return wire.refuse(hello, Why(Reason.FAILED, code="internal", text=text, data={"id": id}))
     return Admitted(opening, opening.machine, user)
+
+
+async def _attached(
+    node: "Node", wire: Wire, hello: Hello, opening: Opening
+) -> Attached | Answer | None:
+    """The session here that this request is part of. Raises Refused for another identity."""
+    session = node.sessions.get(opening.session)
+    if session is None or session.wire is not wire:
+        return None
+    if opening.is_claimed:
+        user = await node.authenticated(hello)
+        if not user.is_same(session.user):
+            raise Refused("refused", "this session belongs to someone else")
+    elif not session.accepts(opening.token):
+        return None
+    elif session.is_replaced(opening.token):
+        # What was on its way when the session was resumed is repeated under the new secret.
+        text = "a newer connection goes on with this session"
+        return wire.refuse(hello, Why(Reason.TAKEN, text=text))
+    return Attached(session, opening)
+
+
+def _raced(
+    node: "Node", wire: Wire, hello: Hello, opening: Opening, user: User
+) -> Attached | Answer:
+    """A session stands under the id of what would be a new one: another request was first."""
+    session = node.sessions[opening.session]
+    if opening.is_claimed and session.wire is wire and user.is_same(session.user):
+        if opening.role is Role.DOWNLINK:
+            return Attached(session, opening)
+        return wire.refuse(hello, Why(Reason.TAKEN, text="this session has a connection"))
+    return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))

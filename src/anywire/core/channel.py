@@ -18,6 +18,7 @@ from anywire.core.presence import PRESENCE
 from anywire.errors import ConfigurationError, Refused
 from anywire.limits import Limits
 from anywire.payload import Policy
+from anywire.wires.base import NOTHING
 
 if TYPE_CHECKING:
     from anywire.core.member import Member
@@ -266,13 +267,13 @@ class Channels:
         yield from self._exact.values()
         yield from self._patterns
 
-    def find(self, address: str) -> tuple[Channel, dict[str, str]]:
+    def find(self, address: str) -> tuple[Channel, Mapping[str, str]]:
         """The channel of an address and its fields: exact ones first, then patterns in the order
         they were made. Raises Refused `unknown_address`.
         """
         exact = self._exact.get(address)
         if exact is not None:
-            return exact, {}
+            return exact, NOTHING
         for channel in self._patterns:
             fields = channel.match(address)
             if fields is not None:

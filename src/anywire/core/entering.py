@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from anywire.core.recovery import is_caught_up
+from anywire.wires.base import NOTHING
 
 if TYPE_CHECKING:
     from anywire.core.member import Member
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 async def enter(node: "Node", member: "Member", room: "Room") -> "Room":
     """Put a member into a room; when it returns, nothing published there is missed."""
     room = node.rooms.setdefault(room.name, room)
-    member.rooms[room.name] = room
+    member.rooms = {**member.rooms, room.name: room} if member.rooms else room.alone()
     if member.parked is not None:
         room.parked[member] = None
     else:
@@ -24,7 +25,7 @@ async def enter(node: "Node", member: "Member", room: "Room") -> "Room":
         try:
             await _subscribe(node, room)
         except BaseException:  # cancelled, too: a member that hears nothing is none
-            member.rooms.pop(room.name, None)
+            _leave(member, room)
             room.remove(member)
             node.spawn(_release(node, room), "anywire release")
             raise
@@ -33,7 +34,7 @@ async def enter(node: "Node", member: "Member", room: "Room") -> "Room":
 
 async def exit(node: "Node", member: "Member", room: "Room") -> None:
     """Take a member out of a room."""
-    member.rooms.pop(room.name, None)
+    _leave(member, room)
     room.remove(member)
     await _release(node, room)
 
@@ -41,7 +42,7 @@ async def exit(node: "Node", member: "Member", room: "Room") -> None:
 def dismiss(node: "Node", member: "Member") -> None:
     """The membership is over: its rooms and its presence forget it."""
     rooms = list(member.rooms.values())
-    member.rooms = {}
+    member.rooms = NOTHING
     for room in rooms:
         room.remove(member)
     absent(node, member)
@@ -55,6 +56,10 @@ def absent(node: "Node", member: "Member") -> None:
     if key is not None:
         gone = node.presence.exit(member.room.name, node.id, key, member.id, member.channel.keep)
         node.spawn(gone, "anywire absent")
+
+
+def _leave(member: "Member", room: "Room") -> None:
+    member.rooms = {name: other for name, other in member.rooms.items() if name != room.name}
 
 
 async def _subscribe(node: "Node", room: "Room") -> None:
@@ -81,6 +86,7 @@ async def _release(node: "Node", room: "Room") -> None:
     finally:
         if room.is_empty() and node.rooms.get(room.name) is room:
             del node.rooms[room.name]
+            room.forget_alone()
 
 
 async def _released(node: "Node", rooms: "list[Room]") -> None:

@@ -1,7 +1,7 @@
 """Member: a session joined to an address; what a handler speaks to."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -14,7 +14,7 @@ from anywire.core.room import Room
 from anywire.errors import CallFailed, Refused, Unsupported
 from anywire.frames import At, Event, Frame, Outcome, Position, Record, Ref, Since, Want
 from anywire.limits import is_too_long
-from anywire.wires.base import Cap, Hello, User
+from anywire.wires.base import NOTHING, Cap, Hello, User
 
 if TYPE_CHECKING:
     from anywire.core.session import Session
@@ -33,6 +33,7 @@ class Member:
     """
 
     __slots__ = (
+        "_serial",
         "_state",
         "address",
         "alias",
@@ -40,7 +41,6 @@ class Member:
         "channel",
         "fields",
         "has_left",
-        "id",
         "inboxes",
         "is_advancing",
         "is_held",
@@ -66,11 +66,11 @@ class Member:
         *,
         address: str,
         alias: str,
-        fields: dict[str, str],
+        fields: Mapping[str, str],
         since: Since | None,
     ) -> None:
         session.serial += 1
-        self.id = f"{session.node.id}.{session.id}.{session.serial}"
+        self._serial = session.serial
         self.session = session
         self.channel = channel
         self.address = address
@@ -78,8 +78,9 @@ class Member:
         self.fields = fields
         self.since = since
         self.room: Room = session.node.room(personal(channel, address, session.user), channel)
-        self.rooms: dict[str, Room] = {}
-        """Rooms this member is in, by name; still full while `leave` runs."""
+        self.rooms: Mapping[str, Room] = NOTHING
+        """Rooms this member is in, by name; still full while `leave` runs. Replaced, never changed:
+        members of one room alone share it."""
         self.outcome = Outcome.FRESH
         """How the join with a position ended."""
         self.has_left = False
@@ -102,6 +103,12 @@ class Member:
 
     def __repr__(self) -> str:
         return f"Member({self.address!r}, user={self.user.id!r}, id={self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """Unique over all nodes; made when it is asked for, as few ever ask."""
+        session = self.session
+        return f"{session.node.id}.{session.id}.{self._serial}"
 
     @property
     def user(self) -> User:
@@ -207,7 +214,7 @@ class Member:
             pattern = self.channel.pattern
             raise Unsupported(f'"{pattern}" has no presence; app.channel(…, presence=True)')
         self.meta = meta
-        await self.session.node.track(self)
+        await self.session.node.attendance.track(self)
 
     async def update(self, **meta: object) -> None:
         """Change parts of the meta."""
@@ -261,7 +268,11 @@ class Member:
 
     def is_in(self, but: Iterable[str]) -> bool:
         """Whether one of these member ids or room names is this member's."""
-        return any(name == self.id or name in self.rooms for name in but)
+        id, rooms = self.id, self.rooms
+        for name in but:
+            if name == id or name in rooms:
+                return True
+        return False
 
     def delivered(self) -> list[Room]:
         """Rooms whose lanes hold this member now."""

@@ -18,14 +18,14 @@ from anywire.brokers.base import (
     Nodes,
     PresenceStore,
 )
+from anywire.core.attendance import Attendance
 from anywire.core.calls import Calls
 from anywire.core.channel import PRESENCE, Channel, Channels
-from anywire.core.clock import Deadline, Deadlines
+from anywire.core.clock import Deadlines
 from anywire.core.counters import Counters
 from anywire.core.dispatch import Dispatcher
 from anywire.core.flushing import Flushing
 from anywire.core.member import Member
-from anywire.core.presence import whole
 from anywire.core.questions import Questions
 from anywire.core.recovery import is_new
 from anywire.core.room import Room
@@ -48,11 +48,8 @@ from anywire.wires.base import (
 
 log = logging.getLogger(__name__)
 
-RELIST = 1.0
-"""Seconds after which everybody is told who is present, when deliveries were broken: by then every
-node has told what it knows."""
-LEASE = 45.0
-"""Seconds a node's presence outlives its last sign of life; renewed three times as often."""
+CLAIM = 86_400.0
+"""Seconds that a session whose id a client made up is ours; it is released when it ends."""
 
 Authenticate = Callable[[Hello], Awaitable[User | None]]
 But = Member | Room | Iterable[Member | Room] | None
@@ -89,7 +86,8 @@ class Node:
         self.limits = limits or Limits()
         self.make_outbox = make_outbox
         self.sessions: dict[str, Session] = {}
-        self.users: dict[str, set[Session]] = {}
+        self.users: dict[str, tuple[Session] | set[Session]] = {}
+        """Sessions by user; a tuple where there is one, as a set costs four times as much."""
         self.detached: dict[Session, None] = {}
         """Sessions that wait for a resume, the longest waiting first."""
         self.rooms: dict[str, Room] = {}
@@ -98,6 +96,7 @@ class Node:
         self.mark, self.schedule = flushing.mark, flushing.schedule
         self.settle, self.flush = flushing.settle, flushing.flush
         self.questions = Questions(self)
+        self.attendance = Attendance(self)
         self.dispatcher = Dispatcher(self)
         self.is_stopping = False
         self._authenticate = authenticate
@@ -106,21 +105,18 @@ class Node:
         self.breaks = 0
         """How often deliveries were broken: what was read before is then no longer true."""
         self._door = door
-        self._relisting: set[str] = set()
+        self._claims: dict[str, str] = {}  # sessions whose ids clients minted: by id, their wire
         self._mark = 0
-        self._renewal: Deadline | None = None
 
     async def start(self) -> None:
         """Open the broker; call once, in the loop that will serve."""
         self.nodes.listen(self.id, self.questions.answer, self._door)
         await self.broker.start(self.deliver, self.broken)
-        self._renew()
+        self.attendance.start()
 
     async def stop(self) -> None:
         """End every session with 1001, then close the broker. Bounded by `Limits.stop`."""
-        if self._renewal is not None:
-            self.deadlines.cancel(self._renewal)
-            self._renewal = None
+        self.attendance.stop()
         self.send_away()
         try:
             async with asyncio.timeout(self.limits.stop / 2):
@@ -134,7 +130,7 @@ class Node:
             log.warning("the broker did not stop in time")
 
     def send_away(self) -> None:
-        """Begin to stop: end every session with 1001, refuse who comes now; `stop` does the rest."""
+        """Begin to stop: end every session with 1001, refuse who comes; `stop` does the rest."""
         self.is_stopping = True
         for session in list(self.sessions.values()):
             self._send_away(session)
@@ -145,7 +141,12 @@ class Node:
     # --- sessions -------------------------------------------------------------------------------
 
     async def authenticated(self, hello: Hello, credentials: object = None) -> User:
-        """Who opens this conversation. Raises Refused, also when the application takes too long."""
+        """Who opens this conversation. Raises Refused, also when the application takes too long.
+
+        What another node passed on brings the user along.
+        """
+        if hello.hops and hello.user is not None:
+            return hello.user
         if self._authenticate is None:
             return hello.user or _anonymous(hello)
         if credentials is not None:
@@ -207,11 +208,18 @@ class Node:
             return False
         if self.is_stopping or not found.accepts(opening.token):
             return False
-        return found.user.id == user.id or (found.user.is_anonymous and user.is_anonymous)
+        return found.user.is_same(user)
 
     def enlist(self, session: Session) -> None:
         """It is known now whose session this is."""
-        self.users.setdefault(session.user.id, set()).add(session)
+        id = session.user.id
+        mates = self.users.get(id)
+        if mates is None:
+            self.users[id] = (session,)
+        elif isinstance(mates, set):
+            mates.add(session)
+        else:
+            self.users[id] = {*mates, session}
 
     def let_wait(self, session: Session) -> None:
         """The session has lost its transport and waits for a resume."""
@@ -223,11 +231,25 @@ class Node:
         """The session has ended."""
         self.detached.pop(session, None)
         self.sessions.pop(session.id, None)
-        mates = self.users.get(session.user.id)
-        if mates is not None:
+        mount = self._claims.pop(session.id, None)
+        if mount is not None:
+            self.spawn(self.directory.release(mount, session.id), "anywire release")
+        mates = self.users.get(session.user.id, ())
+        if isinstance(mates, set) and len(mates) > 1:
             mates.discard(session)
-            if not mates:
-                del self.users[session.user.id]
+        elif session in mates:
+            del self.users[session.user.id]
+
+    async def claim(self, wire: Wire, session: str, user: User) -> str:
+        """Own a session whose id its client made up; returns the owner that stands.
+
+        Raises Refused when it belongs to another identity.
+        """
+        identity = "" if user.is_anonymous else user.id
+        standing = await self.directory.claim(wire.name, session, self.id, identity, CLAIM)
+        if standing == self.id:
+            self._claims[session] = wire.name
+        return standing
 
     def new_token(self) -> str:
         """A secret nobody can guess."""
@@ -343,9 +365,7 @@ class Node:
             for member in room.members():
                 member.say(Gap(member.alias, 0, position))
         if channel is not None and channel.presence:
-            if not self._relisting:
-                self.deadlines.at(self.now() + RELIST, self._relist)
-            self._relisting.add(name)
+            self.attendance.relist(name)
 
     def room(self, name: str, channel: Channel | None = None) -> Room:
         """The room of this name, to publish to or to enter; it need not have members."""
@@ -362,50 +382,6 @@ class Node:
                 log.error("%s failed", name, exc_info=error)
 
         self.dispatcher.stepper.start(coroutine, done, name)
-
-    # --- presence -------------------------------------------------------------------------------
-
-    async def track(self, member: Member) -> None:
-        """List a member as present in its address's room."""
-        key = member.channel.presence
-        if member.presence_key is None:
-            name: object = key(member) if callable(key) else member.user.id
-            if not isinstance(name, str):
-                raise TypeError(f"a presence key is a str, not {name!r:.80}")
-            member.presence_key = name
-        name = member.presence_key
-        meta = Body.of(member.meta or {}).json[1:-1]
-        await self.presence.enter(
-            member.room.name,
-            self.id,
-            name,
-            member.id,
-            meta,
-            LEASE,
-            member.channel.keep,
-        )
-        if member.has_left:  # meanwhile, so that nobody else takes it off the list
-            await self.presence.exit(
-                member.room.name, self.id, name, member.id, member.channel.keep
-            )
-
-    def _relist(self) -> None:
-        names, self._relisting = self._relisting, set()
-        for name in names:
-            if name in self.rooms and not self.is_stopping:
-                self.spawn(self._listed(self.rooms[name]), "anywire presence")
-
-    async def _listed(self, room: Room) -> None:
-        """Tell everyone in a room who is here, whole."""
-        present = await self.presence.list(room.name)
-        for member in room.members():
-            if member.room is room:
-                member.say(whole(member.alias, present))
-
-    def _renew(self) -> None:
-        """Tell the store, three times per lease, that this node lives."""
-        self.spawn(self.presence.renew(self.id, LEASE), "anywire renew")
-        self._renewal = self.deadlines.at(self.now() + LEASE / 3, self._renew)
 
 
 def _names(but: But) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ sets are never altered while they are walked.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from anywire.core.channel import Channel
@@ -61,6 +61,7 @@ class Room:
     """
 
     __slots__ = (
+        "_alone",
         "_node",
         "channel",
         "delivered",
@@ -78,6 +79,7 @@ class Room:
         self.lanes: dict[tuple[str, str], Lane] = {}
         self.parked: dict[Member, None] = {}
         """Members whose join is not answered yet: what they hear is kept for after the answer."""
+        self._alone: dict[str, Room] | None = None
         self.is_subscribed = False
         """Whether the broker delivers this room to this node; changed under `lock`."""
         self.lock: AbstractAsyncContextManager[None] | None = None
@@ -158,6 +160,16 @@ class Room:
             if not lane.divisions:
                 del self.lanes[key]
 
+    def alone(self) -> "Mapping[str, Room]":
+        """The rooms of a member that is in this one only: one mapping for all of them."""
+        if self._alone is None:
+            self._alone = {self.name: self}
+        return self._alone
+
+    def forget_alone(self) -> None:
+        """Nobody is in here: hold oneself no longer."""
+        self._alone = None
+
     def is_empty(self) -> bool:
         """Whether nobody in this process hears this room."""
         return not self.lanes and not self.parked
@@ -204,11 +216,11 @@ class Room:
                 joined = whole.framed(division.framing)
                 for session in division.members.values():
                     if not session.outbox.keeps:
-                        if session.put(joined):
+                        if session.outbox.put(joined):
                             dirty.append(session)
                     else:
                         for payload in payloads:
-                            if session.put(payload.framed(division.framing)):
+                            if session.outbox.put(payload.framed(division.framing)):
                                 dirty.append(session)
         if dirty:
             node.schedule()
@@ -226,11 +238,11 @@ class Room:
                 framed = payload.framed(division.framing)
                 if not but:
                     for session in division.members.values():
-                        if session.put(framed):
+                        if session.outbox.put(framed):
                             dirty.append(session)
                 else:
                     for member, session in division.members.items():
-                        if not member.is_in(but) and session.put(framed):
+                        if not member.is_in(but) and session.outbox.put(framed):
                             dirty.append(session)
         if dirty:
             node.schedule()

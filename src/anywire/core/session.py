@@ -13,6 +13,7 @@ import hmac
 import logging
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -36,7 +37,7 @@ from anywire.frames import (
     Reply,
     Welcome,
 )
-from anywire.payload import UNFRAMED, Framed, Framing, Message, Payload
+from anywire.payload import UNFRAMED, Framing, Message, Payload
 from anywire.transports.base import Transport
 from anywire.wires.base import (
     TOKEN_ID,
@@ -64,6 +65,12 @@ FLUSH_BYTES = 64 * 1024
 """What one connection is handed per loop turn."""
 _GOODBYES = (1000, 1001, 1005)
 """Close codes of a client that means it; 1005 is a close frame without a code (RFC 6455, 7.1.5)."""
+
+
+@cache
+def _half(bound: int) -> int:
+    """One number for all sessions: an int of its own costs 32 bytes."""
+    return bound // 2
 
 
 class Side(Enum):
@@ -112,7 +119,6 @@ class Session:
         "members",
         "node",
         "outbox",
-        "put",
         "serial",
         "state",
         "streams",
@@ -142,9 +148,7 @@ class Session:
             kept_bytes=limits.kept_bytes if resumes else 0,
             kept_messages=limits.kept_messages if resumes else 0,
         )
-        self.put: Callable[[Framed], bool] = self.outbox.put
-        """Append to the outbox; true when `Node.mark` must be told. Fan-out calls it per member."""
-        self._mark = limits.outbox // 2
+        self._mark = _half(limits.outbox)
         self.transport: Transport | None = None
         self.framing: Framing = UNFRAMED
         self.members: dict[str, Member] = {}
@@ -306,9 +310,13 @@ class Session:
         """
         given = token.encode(errors="replace")
         return bool(self.token) and (
-            hmac.compare_digest(given, self.token.encode())
-            or (bool(self._old_token) and hmac.compare_digest(given, self._old_token.encode()))
+            hmac.compare_digest(given, self.token.encode()) or self.is_replaced(token)
         )
+
+    def is_replaced(self, token: str) -> bool:
+        """Whether this is the secret before the present one: good for a resume only."""
+        given = token.encode(errors="replace")
+        return bool(self._old_token) and hmac.compare_digest(given, self._old_token.encode())
 
     def admit(self, user: User) -> None:
         """The peer has proved who it is: let the conversation begin."""
@@ -348,14 +356,14 @@ class Session:
         if node.run:
             node.settle()  # what was published before is heard before
         for payload in payloads:
-            if self.put(payload.framed(self.framing)):
+            if self.outbox.put(payload.framed(self.framing)):
                 node.mark(self)
 
     def enqueue(self, payload: Payload) -> None:
         """Append a payload for this client alone to its outbox, to be written in this loop turn."""
         if self.node.run:
             self.node.settle()
-        if self.put(payload.framed(self.framing)):
+        if self.outbox.put(payload.framed(self.framing)):
             self.node.mark(self)
 
     def flush(self) -> bool:
@@ -649,10 +657,17 @@ class Session:
             if isinstance(frame, Bye):
                 self._silent(transport, frame)
                 return
-            if isinstance(frame, Beat) and not transport.beat():
-                self.send(frame)
+            if isinstance(frame, Beat) and not transport.beat() and not self._ask(frame):
+                self.machine.heard(now)  # nobody here can ask it: its silence says nothing
         self._write_due()
         self._watch(now)
+
+    def _ask(self, beat: Beat) -> bool:
+        """Ask for a sign of life in the wire's words; false when it has none."""
+        payloads = self.machine.send(beat)
+        for payload in payloads:
+            self.enqueue(payload)
+        return bool(payloads)
 
     def _silent(self, transport: Transport, bye: Bye) -> None:
         """The peer has not been heard of for too long: its transport is cut, the session may be

@@ -7,6 +7,7 @@ that belongs to another worker a third. A carrier knows none of them.
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
+from anywire.net.head import Request
 from anywire.servers.static import Reply
 from anywire.wires.base import Hello, Wire
 
@@ -62,6 +63,22 @@ class Exchange(Protocol):
 
     def fail(self, status: int, reason: str) -> None:
         """Answer so if nothing was said yet, then hang up."""
+        ...
+
+
+class Served(Exchange, Protocol):
+    """An exchange as the host that serves it sees it."""
+
+    request: Request
+
+    @property
+    def remote(self) -> str:
+        """The peer's address; empty where there is none, as over a Unix socket."""
+        ...
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the client came over TLS, as far as the host knows."""
         ...
 
 

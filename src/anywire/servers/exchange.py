@@ -7,11 +7,12 @@ who writes much awaits `drained`. Once the client is gone, reads raise and write
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from anywire.errors import Closed
 from anywire.net.http1 import CONTINUE, LAST_CHUNK, Request, chunk, head, response
+from anywire.servers.carry import Served
 from anywire.servers.static import Reply
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ class Link(Protocol):
         """The response is whole."""
         ...
 
-    def lost(self, transport: object) -> None:
-        """The socket is gone, whoever had it."""
+    @property
+    def lost(self) -> Callable[[object], None]:
+        """To be told when the socket is gone, whoever had it; holds neither this nor a request."""
         ...
 
     def given_away(self) -> None:
@@ -77,6 +79,7 @@ class HttpExchange:
         "_wants_continue",
         "has_begun",
         "has_ended",
+        "hops",
         "is_gone",
         "is_whole",
         "keeps",
@@ -84,8 +87,10 @@ class HttpExchange:
         "rest",
     )
 
-    def __init__(self, request: Request, link: Link) -> None:
+    def __init__(self, request: Request, link: Link, hops: int = 0) -> None:
         self.request = request
+        self.hops = hops
+        """How many nodes have passed its socket on."""
         self.rest = b""
         self.is_whole = False
         """The whole request is here."""
@@ -110,6 +115,17 @@ class HttpExchange:
     def transport(self) -> asyncio.Transport:
         """For addresses and TLS facts; it is written to through the exchange."""
         return self._link.transport
+
+    @property
+    def remote(self) -> str:
+        """The peer's address; empty over a Unix socket."""
+        peer = self._link.transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether TLS ends here."""
+        return self._link.transport.get_extra_info("sslcontext") is not None
 
     @property
     def buffer(self) -> memoryview:
@@ -144,7 +160,7 @@ class HttpExchange:
         while not self._parts:
             if self.is_whole:
                 return b""
-            if self.is_gone:
+            if self.is_gone or self.has_ended:  # nothing is read for who was answered already
                 raise Closed
             await self._changed()
         data = b"".join(self._parts)
@@ -254,9 +270,16 @@ class HttpExchange:
         rest, self.rest = self.rest, b""
         return rest
 
-    def lost(self, transport: object) -> None:
-        """The socket that was given away is gone."""
-        self._link.lost(transport)
+    def let_go(self) -> None:
+        """Another process has the socket of this unanswered upgrade: forget it without a word."""
+        transport = self._link.transport
+        self.give_away(_LetGo(self.lost, transport))
+        transport.abort()
+
+    @property
+    def lost(self) -> Callable[[object], None]:
+        """To be told when the socket that was given away is gone; nothing of us lives on in it."""
+        return self._link.lost
 
     # --- what the connection tells --------------------------------------------------------------
 
@@ -327,9 +350,26 @@ def _length(fields: Iterable[tuple[str | bytes, str | bytes]]) -> int | None:
     return None
 
 
-def failed(exchange: HttpExchange, bug: BaseException) -> None:
+def failed(exchange: Served, bug: BaseException) -> None:
     """A bug while answering: the client hears an id, and the log has it beside the traceback."""
-    id = secrets.token_hex(4)
     target = exchange.request.raw_path[:200].decode("ascii", "replace")
+    exchange.fail(500, f"internal error {log_failure(target, bug)}")
+
+
+def log_failure(target: str, bug: BaseException) -> str:
+    """Log a bug; returns the id it is logged under."""
+    id = secrets.token_hex(4)
     log.error("internal %s: answering %s failed", id, target, exc_info=bug)
-    exchange.fail(500, f"internal error {id}")
+    return id
+
+
+class _LetGo(asyncio.Protocol):
+    """The last protocol of a socket that another process has: this copy of it is closed."""
+
+    def __init__(self, lost: Callable[[object], None], transport: asyncio.Transport) -> None:
+        self._lost = lost
+        self._transport = transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell the server."""
+        self._lost(self._transport)

@@ -11,7 +11,7 @@ from typing import Any
 
 from anywire.core.node import Node
 from anywire.errors import Closed, ConfigurationError
-from anywire.net.deflate import Deflate
+from anywire.limits import Deflate
 from anywire.net.handshake import Denied, read_offer
 from anywire.servers.exchange import HttpExchange, failed
 from anywire.servers.guestsocket import GuestSocket
@@ -39,11 +39,11 @@ class Guest:
         self._state: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: set[GuestSocket] = set()
-        self._lifespan: _Lifespan | None = None
+        self._lifespan: Lifespan | None = None
 
     async def start(self) -> None:
         """Run the app's start-up, if it has one. Raises ConfigurationError when that fails."""
-        self._lifespan = _Lifespan(self._app, self._state)
+        self._lifespan = Lifespan(self._app, self._state)
         await self._lifespan.start()
 
     async def stop(self) -> None:
@@ -159,7 +159,7 @@ class Guest:
         return scope
 
 
-class _Lifespan:
+class Lifespan:
     """Start-up and shut-down of one app; one that raises on the scope is taken to have none."""
 
     __slots__ = ("_app", "_inbox", "_started", "_state", "_stopped", "_task")

@@ -12,7 +12,7 @@ from typing import Any
 from anywire.core.clock import Deadline
 from anywire.core.node import Node
 from anywire.frames import Bye
-from anywire.net.deflate import Deflate
+from anywire.limits import Deflate
 from anywire.net.handshake import Offer, accept
 from anywire.payload import Message, Payload
 from anywire.servers.exchange import AHEAD, HttpExchange, failed

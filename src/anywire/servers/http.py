@@ -5,7 +5,7 @@ answered; and waits for nothing longer than `Limits` say, with one deadline and 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from anywire.core.clock import Deadline, Deadlines
@@ -40,7 +40,8 @@ class Host(Protocol):
 
     def made(self, transport: asyncio.Transport) -> None: ...
 
-    def lost(self, transport: object) -> None: ...
+    @property
+    def lost(self) -> Callable[[object], None]: ...
 
     def handle(self, exchange: HttpExchange) -> None:
         """Answer this one, now or later; it is whole, or its body follows."""
@@ -48,7 +49,7 @@ class Host(Protocol):
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    """The protocol of a new socket.
+    """The protocol of a new socket. `early`: what another process read of it that passed it on.
 
     Invariants: `_exchange` is None between requests; `_is_over`: nothing more is read, and the
     socket is being closed or somebody else's.
@@ -56,6 +57,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_deadline",
+        "_early",
         "_exchange",
         "_host",
         "_is_kept",
@@ -67,8 +69,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         "is_full",
     )
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, early: bytes | None = None) -> None:
         self._host = host
+        self._early = early
         self._parser = RequestParser(host.limits)
         self._transport: asyncio.Transport | None = None
         self._exchange: HttpExchange | None = None
@@ -90,6 +93,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
         self._host.made(transport)
         self._wait(self._host.limits.handshake)
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)  # now: the loop may read before who made us goes on
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read into."""
@@ -187,9 +193,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not self._is_running and not self.is_full:
             self._run(self._parser.next_request())
 
-    def lost(self, transport: object) -> None:
-        """The socket is gone, whoever had it."""
-        self._host.lost(transport)
+    @property
+    def lost(self) -> Callable[[object], None]:
+        """To be told when the socket is gone, whoever had it."""
+        return self._host.lost
 
     def given_away(self) -> None:
         """The socket has another owner."""
@@ -242,7 +249,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         for event in events:
             exchange = self._exchange
             if isinstance(event, Request):
-                begun = self._exchange = HttpExchange(event, self)
+                begun = self._exchange = HttpExchange(event, self, int(self._early is not None))
             elif isinstance(event, Failure):
                 self.fail(event.status, event.reason)
             elif exchange is None:

@@ -4,39 +4,56 @@ Before anything of the application runs, the Host header and, on a path of a wir
 checked here, so that no wire can forget to.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from anywire.core.admission import admit
 from anywire.core.node import Node
 from anywire.errors import Closed, ConfigurationError
+from anywire.net.head import Request
 from anywire.payload import Carrier
-from anywire.servers.carry import Carry, Exchange
-from anywire.servers.exchange import HttpExchange, failed
+from anywire.servers.carry import Carry, Exchange, Served
+from anywire.servers.exchange import failed
 from anywire.servers.hello import hello_of
 from anywire.servers.origin import Origins
 from anywire.servers.routes import Found, Routes
 from anywire.servers.static import File, Reply, health, text
-from anywire.servers.upgrade import Upgrader
 from anywire.wires.base import Answer, Hello, Reason, Why, Wire
 
 HEALTH = "/healthz"
 READY = "/readyz"
 
 
-class Fallback(Protocol):
+E = TypeVar("E", bound=Served)
+E_contra = TypeVar("E_contra", bound=Served, contravariant=True)
+
+
+class Upgrades(Protocol[E_contra]):
+    """Who opens WebSockets."""
+
+    def open(self, exchange: E_contra, found: Found, *, remote: str) -> None:
+        """Answer a request on a WebSocket's path; its origin was checked."""
+        ...
+
+
+class Fallback(Protocol[E_contra]):
     """Who answers what is not ours."""
 
-    def handle(self, exchange: HttpExchange) -> None: ...
+    def handle(self, exchange: E_contra) -> None: ...
 
 
-class Site:
-    """The paths of one server. `carriers` is the carrier table: a later carrier is one entry."""
+class Site(Generic[E]):
+    """The paths of one server, whoever has its sockets: `E` is their exchange.
+
+    `carriers` is the carrier table: a later carrier is one entry.
+    """
 
     __slots__ = (
         "_carriers",
         "_fallback",
         "_files",
+        "_mounted",
         "_node",
         "_origins",
         "_upgrader",
@@ -50,18 +67,21 @@ class Site:
         *,
         wires: Sequence[Wire],
         origins: Origins,
-        upgrader: Upgrader,
+        upgrader: Upgrades[E],
         files: Mapping[str, File],
         carriers: Mapping[Carrier, Carry],
-        fallback: Fallback | None,
+        fallback: Fallback[E] | None,
     ) -> None:
         reserved = {HEALTH: "health check", READY: "readiness check"}
         for path in files:
             reserved[path] = "browser client" if path == "/anywire.js" else "file"
         self.routes = Routes(wires, reserved)
+        self._mounted: dict[tuple[str, ...], Origins] = {}
         known = {Carrier.WEBSOCKET, Carrier.REPLY, *carriers}
         for wire in wires:
             for route in wire.routes():
+                if (listed := route.mount.origins) is not None:
+                    self._mounted[listed] = Origins(listed)
                 if route.carrier not in known:
                     raise ConfigurationError(
                         f"{wire.name}: nothing here carries {route.carrier.value} ({route.path})"
@@ -74,14 +94,19 @@ class Site:
         self._fallback = fallback
         self.is_ready = False
 
-    def handle(self, exchange: HttpExchange) -> None:
+    def handle(self, exchange: E) -> None:
         """Find who answers, and have it answered; bugs on the way are a 500."""
         try:
             self._handle(exchange)
         except Exception as bug:
             failed(exchange, bug)
 
-    def _handle(self, exchange: HttpExchange) -> None:
+    def owns(self, request: Request) -> bool:
+        """Whether the path is ours, and no fallback's."""
+        path = request.path
+        return path in (HEALTH, READY) or path in self._files or bool(self.routes.methods(path))
+
+    def _handle(self, exchange: E) -> None:
         request = exchange.request
         path = request.path
         if not self._origins.knows_host(request.header("host")):
@@ -103,19 +128,22 @@ class Site:
         else:
             exchange.respond(text(404, "nothing is here"))
 
-    def _own(self, exchange: HttpExchange, found: Found | None, owners: Sequence[Found]) -> None:
+    def _own(self, exchange: E, found: Found | None, owners: Sequence[Found]) -> None:
         """A path of a wire."""
         request = exchange.request
-        exchange.bound(self._node.limits.body)
+        mount = (found or owners[0]).route.mount
+        limits = mount.limits or self._node.limits
+        exchange.bound(limits.body)
         if exchange.is_gone:
             return
         if found is None:
             allowed = ", ".join(sorted(owner.route.method for owner in owners))
             exchange.respond(text(405, f"this path takes {allowed}", ("Allow", allowed)))
             return
-        remote = remote_of(exchange)
-        why = self._origins.why_not(
-            request.header("origin"), request.header("host"), is_secure=is_secure(exchange)
+        remote = exchange.remote
+        origins = self._origins if mount.origins is None else self._mounted[mount.origins]
+        why = origins.why_not(
+            request.header("origin"), request.header("host"), is_secure=exchange.is_secure
         )
         if why is not None:
             hello = hello_of(request, found, self._node, remote=remote)
@@ -129,7 +157,9 @@ class Site:
         carry = self._carriers.get(found.route.carrier, self._reply)
 
         def done(_: object, error: BaseException | None) -> None:
-            if error is not None and not isinstance(error, Closed):
+            if isinstance(error, asyncio.CancelledError):
+                exchange.fail(503, "the server stops")
+            elif error is not None and not isinstance(error, Closed):
                 failed(exchange, error)
             elif not exchange.has_ended:
                 exchange.fail(500, "internal error: no answer")
@@ -150,14 +180,3 @@ def _foreign(answer: Answer, why: str) -> Reply:
     if answer.code is not None or answer.status < 400:
         return text(403, why)
     return Reply.of(answer)
-
-
-def remote_of(exchange: HttpExchange) -> str:
-    """The peer's address; empty over a Unix socket."""
-    peer = exchange.transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else ""
-
-
-def is_secure(exchange: HttpExchange) -> bool:
-    """Whether TLS ends here."""
-    return exchange.transport.get_extra_info("sslcontext") is not None

@@ -1,6 +1,7 @@
-"""What the server serves from memory: the browser client and the health checks. Pure."""
+"""What the server serves from memory: the browser client and the health checks."""
 
 import hashlib
+from pathlib import Path
 
 import msgspec
 
@@ -8,6 +9,7 @@ from anywire.net.http1 import Request
 from anywire.wires.base import Answer
 
 Headers = list[tuple[str, str]]
+_BUILT = Path(__file__).parents[1] / "static"
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -52,6 +54,14 @@ class File(msgspec.Struct, frozen=True):
         if any(tag.strip().removeprefix("W/") in (self.tag, "*") for tag in known):
             return Reply(304, headers)
         return Reply(200, headers, self.body)
+
+
+def client_files() -> dict[str, tuple[str, bytes]]:
+    """The built browser client: content type and bytes by path; empty where it is not built."""
+    built = _BUILT / "anywire.js"
+    if not built.is_file():
+        return {}
+    return {"/anywire.js": ("text/javascript; charset=utf-8", built.read_bytes())}
 
 
 def health(request: Request, *, is_well: bool, words: tuple[str, str]) -> Reply:

@@ -6,13 +6,11 @@ what is said on them is `http.py`'s and `site.py`'s.
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import socket
 import ssl as tls
-import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from typing import Any
 
@@ -21,13 +19,14 @@ import msgspec
 from anywire.core.clock import Deadlines
 from anywire.core.node import Node
 from anywire.errors import ConfigurationError
-from anywire.limits import Limits
-from anywire.net.deflate import Deflate
+from anywire.limits import Deflate, Limits
 from anywire.payload import Carrier
 from anywire.servers.carry import Carry
 from anywire.servers.exchange import HttpExchange
 from anywire.servers.guest import Asgi, Guest
+from anywire.servers.hosting import Hosting
 from anywire.servers.http import HttpConnection
+from anywire.servers.listening import BACKLOG, check_path, why_not
 from anywire.servers.origin import Origins
 from anywire.servers.site import Site
 from anywire.servers.static import File, text
@@ -36,7 +35,8 @@ from anywire.wires.base import Wire
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 4096
+TURN = 16
+"""Connections taken from a socket that several workers share before the others have their turn."""
 READ = 64 * 1024
 """Bytes read in one call, into one buffer for all connections."""
 DEFLATE = Deflate()
@@ -62,10 +62,11 @@ class Address(msgspec.Struct, frozen=True):
 class Server:
     """One standalone server of a started node, which `stop` stops too: its sessions must end.
 
-    Listens on `host` and `port` (0: one that is free), or on the Unix socket `path`. `origins`:
-    pages that may connect beside our own (`"*"`: all); `hosts`: names we answer to (None: any).
-    `fallback`: the user's own ASGI app, for every path that is not ours. `files`: content type and
-    bytes by path, as the browser client at `/anywire.js`. `deflate=None` compresses nothing.
+    Listens on `host` and `port` (0: one that is free), or on the Unix socket `path`, or serves
+    `sockets`, which listen already, under paths that others remove. `origins`: pages that may
+    connect beside our own (`"*"`: all); `hosts`: names we answer to (None: any). `fallback`: the
+    user's own ASGI app, for every path that is not ours. `files`: content type and bytes by path,
+    as the browser client at `/anywire.js`. `deflate=None` compresses nothing.
     """
 
     __slots__ = (
@@ -73,15 +74,18 @@ class Server:
         "_emptied",
         "_guest",
         "_host",
+        "_hosting",
         "_is_stopped",
-        "_listener",
+        "_listeners",
         "_node",
         "_path",
         "_port",
+        "_sockets",
         "_ssl",
         "_transports",
         "addresses",
         "buffer",
+        "lost",
         "site",
     )
 
@@ -93,6 +97,7 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 8000,
         path: str | None = None,
+        sockets: Sequence[socket.socket] = (),
         ssl: tls.SSLContext | None = None,
         origins: Sequence[str] | str | None = None,
         hosts: Sequence[str] | None = None,
@@ -100,26 +105,31 @@ class Server:
         files: Mapping[str, tuple[str, bytes]] | None = None,
         deflate: Deflate | None = DEFLATE,
         carriers: Mapping[Carrier, Carry] | None = None,
+        hosting: Hosting | None = None,
     ) -> None:
         self._node = node
+        self._hosting = hosting = hosting or Hosting(node, wires)
         self._host = host
         self._port = port
         self._path = path
+        self._sockets = sockets
         self._ssl = ssl
         self._guest = None if fallback is None else Guest(fallback, node, deflate)
         self.site = Site(
             node,
             wires=wires,
             origins=Origins(origins, hosts),
-            upgrader=Upgrader(node, deflate),
+            upgrader=Upgrader(node, deflate, hosting.forward),
             files={name: File.of(*file) for name, file in (files or {}).items()},
-            carriers=carriers or {},
+            carriers={**hosting.carriers, **(carriers or {})},
             fallback=self._guest,
         )
         self.addresses: list[Address] = []
         """Where it listens, once it has started."""
         self.buffer = memoryview(bytearray(READ))
-        self._listener: asyncio.Server | None = None
+        self.lost: Callable[[object], None] = self._lost
+        """A socket is gone, whoever had it last; one bound method for all who hold it."""
+        self._listeners: list[asyncio.Server] = []
         self._transports: set[object] = set()
         self._emptied: asyncio.Event | None = None
         self._is_stopped = False
@@ -139,26 +149,51 @@ class Server:
         try:
             if self._guest is not None:
                 await self._guest.start()
-            self._listener = await self._listen()
+            await self._listen()
         except BaseException:
             if self._guest is not None:
                 await self._guest.stop()
             raise
-        self.addresses = [self._address(one) for one in self._listener.sockets]
+        self.addresses = [
+            address_of(one, is_secure=self._ssl is not None)
+            for listener in self._listeners
+            for one in listener.sockets
+        ]
         self.site.is_ready = True
+        if self._hosting.door is not None:
+            self._hosting.door.adopt = self.adopt
         for address in self.addresses:
             log.info("listening on %s", address.url)
 
-    async def stop(self) -> None:
-        """Stop listening, end every session with 1001, and return within `Limits.stop` seconds."""
-        if self._is_stopped or self._listener is None:
-            return
-        self._is_stopped = True
-        self.site.is_ready = False
-        self._listener.close()
+    def adopt(self, sock: socket.socket, data: bytes) -> None:
+        """Serve a socket that reached another worker, from which `data` was read there."""
+        sock.setblocking(False)
+        self._node.spawn(self._adopted(sock, data), "anywire hand-over")
+
+    async def _adopted(self, sock: socket.socket, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: HttpConnection(self, data), sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    def stop_listening(self) -> None:
+        """Accept no more; who is connected is served as before."""
+        for listener in self._listeners:
+            listener.close()
         if self._path is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
+
+    async def stop(self) -> None:
+        """Stop listening, end every session with 1001, and return within `Limits.stop` seconds."""
+        if self._is_stopped or not self._listeners:
+            return
+        self._is_stopped = True
+        self.site.is_ready = False
+        self._hosting.stop()
+        self.stop_listening()
         until = self._node.now() + self._node.limits.stop
         for transport in list(self._transports):
             connection = transport.get_protocol()  # type: ignore[attr-defined]
@@ -220,8 +255,7 @@ class Server:
         """A socket was accepted."""
         self._transports.add(transport)
 
-    def lost(self, transport: object) -> None:
-        """A socket is gone, whoever had it last."""
+    def _lost(self, transport: object) -> None:
         self._transports.discard(transport)
         if self._emptied is not None and not self._transports:
             self._emptied.set()
@@ -235,7 +269,7 @@ class Server:
 
     # --- listening ------------------------------------------------------------------------------
 
-    async def _listen(self) -> asyncio.Server:
+    async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         options: dict[str, Any] = {"backlog": BACKLOG}
         if self._ssl is not None:
@@ -245,49 +279,41 @@ class Server:
                 "ssl_shutdown_timeout": self.limits.closing,
             }
         try:
+            if self._sockets:
+                for one in self._sockets:
+                    self._listeners.append(await self._listen_on(one, options))
+                return
             if self._path is not None:
-                _check_path(self._path)
-                return await loop.create_unix_server(self._connection, self._path, **options)
-            return await loop.create_server(self._connection, self._host, self._port, **options)
+                check_path(self._path)
+                listener = await loop.create_unix_server(self._connection, self._path, **options)
+            else:
+                listener = await loop.create_server(
+                    self._connection, self._host, self._port, **options
+                )
         except OSError as error:
-            raise ConfigurationError(self._why_not(error)) from error
+            why = why_not(error, host=self._host, port=self._port, path=self._path)
+            raise ConfigurationError(why) from error
+        self._listeners = [listener]
+
+    async def _listen_on(self, one: socket.socket, options: dict[str, Any]) -> asyncio.Server:
+        """Serve a socket that listens already; it is the loop's from now on."""
+        loop = asyncio.get_running_loop()
+        if one.family != socket.AF_UNIX:
+            return await loop.create_server(self._connection, sock=one, **options)
+        # asyncio accepts as many in one turn of its loop as may wait in the kernel's queue. (That
+        # this is not create_unix_server leaves the path alone at the end: others serve it.)
+        options = options | {"backlog": TURN}
+        listener = await loop.create_server(self._connection, sock=one, **options)
+        one.listen(BACKLOG)
+        return listener
 
     def _connection(self) -> HttpConnection:
         return HttpConnection(self)
 
-    def _address(self, listener: socket.socket) -> Address:
-        name = listener.getsockname()
-        if isinstance(name, tuple):
-            return Address(host=name[0], port=name[1], is_secure=self._ssl is not None)
-        return Address(path=str(name), is_secure=self._ssl is not None)
 
-    def _why_not(self, error: OSError) -> str:
-        where = self._path or f"port {self._port} on {self._host}"
-        if error.errno == errno.EADDRINUSE:
-            hint = "stop what listens there, or choose another"
-            return f"{where} is in use: {hint} {'path' if self._path else 'port'}"
-        if error.errno in (errno.EACCES, errno.EPERM):
-            hint = "choose a path you may write to" if self._path else "choose one above 1023"
-            return f"{where} is not allowed to this user: {hint}"
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            return f"{self._host} is no address of this machine: try 127.0.0.1, or 0.0.0.0 for all"
-        return f"cannot listen on {where}: {error.strerror or error}"
-
-
-def _check_path(path: str) -> None:
-    """Raise EADDRINUSE where another server listens; a socket nobody listens on is replaced."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise OSError(errno.EADDRINUSE, "a file is there")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except BlockingIOError:
-            pass  # somebody listens, and is busy
-    raise OSError(errno.EADDRINUSE, "somebody listens there")
+def address_of(listener: socket.socket, *, is_secure: bool) -> Address:
+    """Where a socket is bound."""
+    name = listener.getsockname()
+    if isinstance(name, tuple):
+        return Address(host=name[0], port=name[1], is_secure=is_secure)
+    return Address(path=str(name), is_secure=is_secure)

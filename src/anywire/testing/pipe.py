@@ -237,7 +237,9 @@ class MemoryDialer:
 
     async def _admit(self, wire: Wire, hello: Hello) -> Admitted | Answer:
         if self._user is None:
-            return await admit(self._node, wire, hello)
+            admission = await admit(self._node, wire, hello)
+            assert isinstance(admission, Admitted | Answer)  # one node, and no requests: a pipe
+            return admission
         opening = wire.open(hello)
         if isinstance(opening, Answer):
             return opening

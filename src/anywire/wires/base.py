@@ -9,14 +9,29 @@ arguments.
 import hashlib
 from collections.abc import Mapping, Sequence
 from enum import Enum, Flag, auto
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from anywire.body import Body
 from anywire.frames import At, Frame, Presence
-from anywire.limits import Limits
+from anywire.limits import Deflate, Limits
 from anywire.payload import Carrier, Message, Payload
+
+
+class Fixed(dict[str, Any]):
+    """A mapping that cannot be changed, so that many sessions can share one."""
+
+    __slots__ = ()
+
+    def _refuse(self, *args: object, **more: object) -> NoReturn:
+        raise TypeError("this mapping is shared and cannot be changed: make a copy of your own")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+
+NOTHING: Mapping[str, Any] = Fixed()
 
 
 class Cap(Flag):
@@ -98,20 +113,39 @@ class Machine(Protocol):
         ...
 
 
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """Options that a wire's path has instead of the app's; the host obeys them.
+
+    See docs/decisions/0020-options-of-a-mount.md.
+    """
+
+    limits: Limits | None = None
+    """All bounds of what is said here; None: the app's."""
+    origins: tuple[str, ...] | None = None
+    """Pages that may connect beside the server's own (`"*"`: all); None: those of the server."""
+    deflate: Deflate | UnsetType | None = UNSET
+    """permessage-deflate on WebSockets; None: nothing is compressed; UNSET: the server's."""
+
+
 class Route(msgspec.Struct, frozen=True):
     """A path of ours: exact, or with `{address}` as its last part; a WebSocket is a GET."""
 
     method: str
     path: str
     carrier: Carrier
+    mount: Mount = Mount()
 
 
 class User(msgspec.Struct, frozen=True):
     """Who a session belongs to; what `authenticate` returns."""
 
     id: str
-    claims: Mapping[str, object] = {}
+    claims: Mapping[str, object] = NOTHING
     is_anonymous: bool = False
+
+    def is_same(self, other: "User") -> bool:
+        """Whether both are one identity; nobody in particular is one."""
+        return self.id == other.id or (self.is_anonymous and other.is_anonymous)
 
 
 class Hello(msgspec.Struct, kw_only=True):
@@ -122,9 +156,9 @@ class Hello(msgspec.Struct, kw_only=True):
 
     method: str = "GET"
     path: str = "/"
-    query: Mapping[str, str] = {}
-    headers: Mapping[str, str] = {}
-    cookies: Mapping[str, str] = {}
+    query: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = NOTHING
+    cookies: Mapping[str, str] = NOTHING
     remote: str = ""
     """The peer's address as the host saw it."""
     carrier: Carrier = Carrier.WEBSOCKET
@@ -143,6 +177,8 @@ class Hello(msgspec.Struct, kw_only=True):
     """Whom the host already knows (a mounted framework's session)."""
     credentials: Any = None
     """What an `Auth` frame carried, where the wire has one."""
+    hops: int = 0
+    """How many nodes have passed this request on to who owns its session."""
 
     @property
     def token(self) -> str | None:
@@ -184,6 +220,8 @@ class Role(Enum):
     """A second transport that may take over (an upgrade)."""
     UPLINK = "uplink"
     """Messages of a session whose answers go another way."""
+    DOWNLINK = "downlink"
+    """A request for what waits in a session. With a machine: of a new one, if there is none."""
 
 
 class Identity(Enum):
@@ -203,11 +241,14 @@ class Opening(msgspec.Struct, kw_only=True):
     """The public id; for RESUME the id of the session to go on with."""
     role: Role = Role.NEW
     token: str = ""
-    """For RESUME: the secret the client showed."""
+    """For RESUME, UPLINK and DOWNLINK: the secret the client showed."""
     received: int | None = None
     """For RESUME: the count of messages the client has; None: it will say so in an `Ack`."""
     subprotocol: str | None = None
     auth: Identity = Identity.HELLO
+    is_claimed: bool = False
+    """The client made the id up: its owner is found in the directory, it is bound to the identity
+    that opened it, and there is no token."""
 
 
 class Answer(msgspec.Struct, kw_only=True):

@@ -8,6 +8,7 @@ the address, joined at opening, and nothing is answered. Any other event travels
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from anywire.body import NO_ARGS, Args, Body, Form
 from anywire.errors import ConfigurationError, ProtocolError, close_reason
@@ -24,7 +25,7 @@ from anywire.frames import (
     Refusal,
     Since,
 )
-from anywire.limits import Limits
+from anywire.limits import Deflate, Limits
 from anywire.nesting import is_too_deep_json
 from anywire.payload import Carrier, Message, Payload
 from anywire.wires.base import (
@@ -33,6 +34,7 @@ from anywire.wires.base import (
     Cap,
     Codec,
     Hello,
+    Mount,
     Opening,
     Reason,
     Request,
@@ -89,12 +91,14 @@ class RawCodec:
 
 
 RAW = RawCodec()
+_STEADY, _VOLATILE = At(""), At("", volatile=True)
+"""All that this codec asks of where an event stands."""
 
 
 class RawMachine:
     """The server's end: joins at opening, then every message is an event."""
 
-    __slots__ = ("_at", "_beats", "_due", "_join", "_limits", "_pulse", "_wall", "received")
+    __slots__ = ("_alias", "_beats", "_due", "_join", "_limits", "_pulse", "_wall", "received")
 
     codec: Codec = RAW
     caps = RAW.caps
@@ -104,17 +108,19 @@ class RawMachine:
         self, join: Join, limits: Limits, pulse: Pulse, *, wall: float, beats: bool
     ) -> None:
         self.received = 0
-        self._at = At(join.alias)
-        self._join = join
+        self._alias = join.alias
+        self._join: Join | None = join
         self._limits = limits
         self._pulse = pulse
         self._wall = wall
         self._beats = beats
-        self._due: list[Payload] = []
+        self._due: list[Payload] | None = None
 
     def opened(self, now: float) -> Sequence[Frame]:
         self._pulse.heard(now)
-        return (self._join,)
+        join, self._join = self._join, None
+        assert join is not None  # a transport stands once
+        return (join,)
 
     def heard(self, now: float) -> None:
         self._pulse.heard(now)
@@ -122,14 +128,15 @@ class RawMachine:
     def receive(self, message: Message, now: float) -> Sequence[Frame]:
         self._pulse.heard(now)
         if self._beats and _is_ping(message):
-            self._due.append(Payload(b'{"type":"pong","timestamp":%d}' % (now + self._wall)))
+            pong = Payload(b'{"type":"pong","timestamp":%d}' % (now + self._wall))
+            self._due = [*(self._due or ()), pong]
             return ()
-        return (_event(self._join.alias, message, self._limits),)
+        return (_event(self._alias, message, self._limits),)
 
     def send(self, frame: Frame) -> Sequence[Payload]:
         match frame:
             case Event():
-                at = At(frame.alias, volatile=True) if frame.volatile else self._at
+                at = _VOLATILE if frame.volatile else _STEADY
                 return (RAW.event(frame.alias, frame.event, frame.args.body(), at),)
             case Presence():
                 return (RAW.presence(frame.alias, frame),)
@@ -148,9 +155,9 @@ class RawMachine:
                 return ()
 
     def due(self) -> Sequence[Payload]:
-        if not self._due:
+        if self._due is None:
             return ()
-        due, self._due = self._due, []
+        due, self._due = self._due, None
         return due
 
     def deadline(self) -> float | None:
@@ -163,6 +170,9 @@ class RawMachine:
 class Raw:
     """Raw conversations at `path`, or at several: `paths` maps each to its address.
 
+    `to`: the address of a `path` that does not name one. `limits`, `origins` and `deflate` are for
+    these paths alone, instead of the app's: see `Mount`.
+
     `subprotocols`: the first of a client's offers that stands here is chosen; an offer of unknown
     ones goes on without (RFC 6455, 4.2.2), or is refused with 400 when one is `required`.
     `heartbeat`: answer `{"type":"ping"}`. `beat`: seconds of silence before the carrier's probe;
@@ -173,7 +183,7 @@ class Raw:
     ['/echo', '/feeds/{address}']
     """
 
-    __slots__ = ("_paths", "beat", "heartbeat", "required", "subprotocols")
+    __slots__ = ("_paths", "beat", "heartbeat", "mount", "required", "subprotocols")
 
     name = "raw"
     reserved = frozenset({"error", "gap"})
@@ -183,28 +193,36 @@ class Raw:
         self,
         path: str | None = None,
         *,
+        to: str = _PART,
         paths: Mapping[str, str] | None = None,
         subprotocols: Sequence[str] = (),
         required: bool = False,
         heartbeat: bool = False,
         beat: float | None = None,
+        limits: Limits | None = None,
+        origins: Sequence[str] | str | None = None,
+        deflate: Deflate | UnsetType | None = UNSET,
     ) -> None:
         self._paths = dict(paths or {})
         if path is not None or paths is None:
-            self._paths.setdefault(path or f"/raw/{_PART}", _PART)
+            self._paths.setdefault(path or f"/raw/{_PART}", to)
         for known, address in self._paths.items():
             if _PART in address and not known.endswith(_PART):
                 raise ConfigurationError(
                     f'Raw: the path "{known}" must end with {_PART}, '
-                    f'or name its address: paths={{"{known}": "echo"}}'
+                    f'or name its address: Raw("{known}", to="echo")'
                 )
         self.subprotocols = tuple(subprotocols)
         self.required = required
         self.heartbeat = heartbeat
         self.beat = beat
+        pages = (origins,) if isinstance(origins, str) else origins
+        self.mount = Mount(
+            limits=limits, origins=None if pages is None else tuple(pages), deflate=deflate
+        )
 
     def routes(self) -> Sequence[Route]:
-        return [Route("GET", path, Carrier.WEBSOCKET) for path in self._paths]
+        return [Route("GET", path, Carrier.WEBSOCKET, self.mount) for path in self._paths]
 
     def open(self, hello: Hello) -> Opening | Answer:
         address = self._address(hello)
@@ -251,7 +269,7 @@ class Raw:
             return None
         for path, address in self._paths.items():
             if path.endswith(_PART) and hello.path.startswith(path[: -len(_PART)]):
-                return address.replace(_PART, hello.address)
+                return hello.address if address == _PART else address.replace(_PART, hello.address)
         return None
 
 

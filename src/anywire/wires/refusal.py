@@ -51,6 +51,6 @@ def count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
-def no_route(wire: str, carrier: Carrier) -> Unsupported:
-    """The error of a wire that only has WebSockets, asked for another carrier's bodies."""
-    return Unsupported(f"the {wire} wire has no route for {carrier.value}; it has: websocket")
+def no_route(wire: str, carrier: Carrier, has: str = "websocket") -> Unsupported:
+    """The error of a wire that is asked for the bodies of a carrier it does not have."""
+    return Unsupported(f"the {wire} wire has no route for {carrier.value}; it has: {has}")

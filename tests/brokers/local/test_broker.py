@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from anywire.brokers.base import Ask, Question
-from anywire.brokers.local import Folder, Hub, LocalBroker
+from anywire.brokers.local import Folder, Hub, LocalBroker, line
 from anywire.brokers.local import broker as module
 from anywire.errors import ConfigurationError, Refused
 from anywire.frames import Position, Since
@@ -195,7 +195,7 @@ async def test_what_a_cut_worker_missed_is_delivered_before_anything_newer(team:
     heard = await started(two, "r")
     await one.publish(said(0), KEEP)
     assert await heard.words(1) == [0]
-    talk = two._talk
+    talk = two._line._talk
     assert talk is not None
     talk.cut("too slow")
     for number in range(1, 20):
@@ -214,8 +214,8 @@ async def test_a_hole_that_history_cannot_fill_is_told(
     heard, broken = Heard(), asyncio.Queue[tuple[str, Position | None]]()
     await two.start(heard, lambda room, at: broken.put_nowait((room, at)))
     await two.subscribe("r")
-    assert two._talk is not None
-    two._talk.cut("too slow")
+    assert two._line._talk is not None
+    two._line._talk.cut("too slow")
     for number in range(9):
         await one.publish(said(number), KEEP)
     async with asyncio.timeout(5):
@@ -248,7 +248,7 @@ async def test_members_of_a_worker_that_died_are_gone_after_a_grace(
 async def test_a_worker_that_finds_no_hub_says_so_at_start(
     team: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "START", 0.1)
+    monkeypatch.setattr(line, "START", 0.1)
     broker = team.broker("n1")
     lock = Folder(team.folder).lock()  # its holder listens nowhere
     assert lock is not None
@@ -259,7 +259,7 @@ async def test_a_worker_that_finds_no_hub_says_so_at_start(
 async def test_without_a_hub_requests_wait_and_then_say_busy(
     team: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(line, "PATIENCE", 0.05)
     broker = team.broker("n1")
     with pytest.raises(Refused, match="no hub"):
         await broker.publish(said("x"), None)

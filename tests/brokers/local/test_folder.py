@@ -1,6 +1,8 @@
 """Tests of anywire.brokers.local.folder."""
 
+import fcntl
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,86 @@ def test_a_folder_beside_other_run_time_files_is_found_by_name(
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     assert Folder.beside("x").path == tmp_path / f"anywire-{os.geteuid()}" / "x"
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this user's folders are."""
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    Folder(tmp_path / "anywire")
+    return tmp_path / "anywire"
+
+
+def aged(path: Path) -> Path:
+    """Nothing was done there for two hours."""
+    then = time.time() - 7200
+    os.utime(path, (then, then), follow_symlinks=False)
+    return path
+
+
+def test_folders_that_were_left_over_are_removed_and_used_ones_are_not(mine: Path) -> None:
+    old, used, young, own = (Folder(mine / name) for name in ("old", "used", "young", "own"))
+    assert all(folder.key for folder in (old, used, young, own))
+    lock = used.lock()
+    assert lock is not None
+    for folder in (old, used, own):
+        aged(folder.path)
+    assert Folder.beside("own").path == own.path
+    assert {path.name for path in mine.iterdir()} == {"used", "young", "own"}
+    os.close(lock)
+    aged(used.path)
+    Folder.beside("own")
+    assert {path.name for path in mine.iterdir()} == {"young", "own"}
+
+
+def test_what_is_no_folder_of_ours_is_left_alone(mine: Path) -> None:
+    (mine / "file").touch()
+    (mine / "dangling").symlink_to(mine / "nowhere")
+    (mine / "link").symlink_to(mine)
+    open_to_others = mine / "open"
+    open_to_others.mkdir(mode=0o755)
+    for path in [*mine.iterdir()]:
+        aged(path)
+    Folder.beside("own")
+    assert {path.name for path in mine.iterdir()} == {"file", "dangling", "link", "open", "own"}
+    assert not (mine / "nowhere").exists()
+
+
+def test_workers_that_clean_up_at_the_same_time_do_not_stumble(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has listed a folder that another removes before it is looked at."""
+    listed = [mine / "gone", *mine.iterdir()]
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(listed))
+    assert Folder.beside("own").path == mine / "own"
+
+
+def test_the_lock_of_a_file_that_was_removed_meanwhile_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path / "a")
+
+    def removed(descriptor: int, how: int) -> None:
+        (folder.path / "hub.lock").unlink()
+        flock(descriptor, how)
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", removed)
+    before = len(os.listdir("/proc/self/fd"))
+    assert folder.lock() is None
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_key_that_somebody_else_made_first_is_the_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path / "a")
+
+    def late(*args: object) -> None:
+        (folder.path / "key").write_bytes(b"first")
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", late)
+    assert folder.key == b"first"
+    assert os.listdir(folder.path) == ["key"]

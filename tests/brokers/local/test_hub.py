@@ -59,6 +59,11 @@ async def test_who_does_not_know_the_key_is_cut_without_a_word(hub: Hub) -> None
         assert await (await Stranger.come(hub)).said(data) == b""
 
 
+async def test_who_has_not_shown_the_key_cannot_make_the_hub_keep_much(hub: Hub) -> None:
+    size = words.GREETING + 1
+    assert await (await Stranger.come(hub)).said(size.to_bytes(4, "big")) == b""
+
+
 async def test_who_was_welcomed_and_then_talks_nonsense_is_cut(hub: Hub) -> None:
     for data in (greeting(hub), (1).to_bytes(4, "big") + b"\x00"):
         stranger = await Stranger.come(hub)
@@ -73,8 +78,8 @@ async def test_a_record_that_is_none_is_refused_and_the_worker_stays(tmp_path: P
     async with workers() as team:
         one = team.broker("n1")
         heard = await started(one, "r")
-        assert one._talk is not None
-        one._talk.say(words.Publish(99_999, b"junk", None))
+        assert one._line._talk is not None
+        one._line._talk.say(words.Publish(99_999, b"junk", None))
         await one.publish(said("fine"), KEEP)
         assert await heard.words(1) == ["fine"]
 

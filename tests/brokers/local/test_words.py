@@ -70,6 +70,15 @@ def test_a_frame_that_is_too_long_is_refused_by_both_ends(monkeypatch: pytest.Mo
         words.frame(words.Publish(1, b"x" * 20, None))
 
 
+def test_a_first_word_is_shorter_until_it_is_known_who_speaks() -> None:
+    framer = words.Framer(8)
+    assert framer.receive((8).to_bytes(4, "big") + b"x" * 8) == [b"x" * 8]
+    with pytest.raises(ProtocolError, match="at most 8"):
+        framer.receive((9).to_bytes(4, "big"))
+    framer.longest = None
+    assert framer.receive(b"x" * 9) == [b"x" * 9]
+
+
 @given(st.binary(max_size=60))
 def test_junk_is_a_word_or_a_decode_error(junk: bytes) -> None:
     for decode in (words.from_worker, words.from_hub):

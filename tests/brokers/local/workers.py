@@ -47,7 +47,7 @@ async def workers(clock: Callable[[], float] | None = None) -> AsyncIterator[Wor
 
 async def kill_hub(broker: LocalBroker) -> None:
     """What remains of a hub whose process was killed: nothing says goodbye."""
-    hub, broker._hub = broker._hub, None
+    hub, broker._line.hub = broker._line.hub, None
     assert hub is not None, "this worker is not the hub"
     for worker in list(hub._names):
         worker.cut("killed")

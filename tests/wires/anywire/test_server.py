@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from anywire.errors import Unsupported
+from anywire.errors import ProtocolError, Unsupported
 from anywire.limits import Limits
-from anywire.payload import Carrier
+from anywire.payload import Carrier, Payload
 from anywire.wires.anywire import Own
 from anywire.wires.base import Answer, Cap, Hello, Opening, Reason, Role, Route, Why
 
@@ -23,9 +23,13 @@ def said(answer: Answer) -> list[dict[str, object]]:
     return [json.loads(message) for payload in answer.payloads for message in payload.messages()]
 
 
-def test_the_path_is_one_websocket() -> None:
-    assert Own().routes() == (Route("GET", "/ws", Carrier.WEBSOCKET),)
-    assert Own("/live").routes()[0].path == "/live"
+def test_the_path_is_a_websocket_and_long_polls_stand_below_it() -> None:
+    for path, polls in (("/ws", "/ws/poll"), ("/live/", "/live/poll"), ("/", "/poll")):
+        assert Own(path).routes() == (
+            Route("GET", path, Carrier.WEBSOCKET),
+            Route("GET", polls, Carrier.POLL),
+            Route("POST", polls, Carrier.POST),
+        )
 
 
 def test_a_resume_needs_a_server_that_keeps_sessions() -> None:
@@ -99,8 +103,127 @@ def test_a_foreign_origin_gets_no_upgrade() -> None:
     assert not answer.payloads and b"origin" in answer.body
 
 
-def test_there_is_only_a_websocket() -> None:
-    with pytest.raises(Unsupported, match="events"):
-        Own().pack(Carrier.EVENTS, [])
-    with pytest.raises(Unsupported, match="post"):
-        Own().unpack(Carrier.POST, b"")
+# --- long polls -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", [{}, {"protocol": "anywire.json.1"}, {"received": "3"}])
+def test_a_poll_that_names_no_session_opens_one(query: dict[str, str]) -> None:
+    opening = opened(Own(), carrier=Carrier.POLL, query=query)
+    assert opening.role is Role.NEW
+    assert opening.session == Hello(seed=b"x" * 32).id(0)
+    assert opening.machine is not None
+    assert opening.machine.codec.name == "anywire.json"
+    assert Cap.RESUME in opening.machine.caps
+
+
+def test_a_poll_says_its_protocol_in_the_query() -> None:
+    query = {"protocol": "anywire.msgpack.1"}
+    machine = opened(Own(), carrier=Carrier.POLL, query=query).machine
+    assert machine is not None and machine.codec.name == "anywire.msgpack"
+
+
+def test_a_poll_with_a_count_resumes() -> None:
+    opening = opened(Own(), carrier=Carrier.POLL, query=RESUME)
+    assert opening.role is Role.RESUME
+    assert opening.machine is not None
+    assert (opening.session, opening.token, opening.received) == ("s", "t", 3)
+
+
+@pytest.mark.parametrize(
+    ("carrier", "role"), [(Carrier.POLL, Role.DOWNLINK), (Carrier.POST, Role.UPLINK)]
+)
+def test_what_follows_names_its_session_and_its_secret(carrier: Carrier, role: Role) -> None:
+    opening = opened(Own(), carrier=carrier, query={"session": "s", "resume": "t"})
+    assert (opening.role, opening.session, opening.token) == (role, "s", "t")
+    assert opening.machine is None
+
+
+def test_a_post_never_resumes() -> None:
+    assert opened(Own(), carrier=Carrier.POST, query=RESUME).role is Role.UPLINK
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"protocol": "anywire.json.2"},
+        {"session": "s"},
+        {"session": "", "resume": "t"},
+        {"session": "s", "resume": ""},
+        {"session": "s" * 129, "resume": "t"},
+        {"session": "s", "resume": "t" * 129},
+        {"session": "s", "resume": "t", "received": "-1"},
+        {"session": "s", "received": "1"},
+    ],
+)
+def test_a_poll_that_makes_no_sense_is_a_bad_request(query: dict[str, str]) -> None:
+    answer = Own().open(Hello(carrier=Carrier.POLL, query=query))
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.code) == (400, None)
+    assert answer.body
+
+
+def test_a_post_without_a_session_is_a_bad_request() -> None:
+    answer = Own().open(Hello(carrier=Carrier.POST))
+    assert isinstance(answer, Answer) and answer.status == 400
+
+
+def test_long_polls_need_a_server_that_keeps_sessions() -> None:
+    answer = Own().open(Hello(carrier=Carrier.POLL, limits=Limits(resume=0)))
+    assert isinstance(answer, Answer) and answer.status == 400
+    assert b"Limits.resume" in answer.body
+
+
+def test_the_beat_of_polls_is_the_mounts_own_or_the_limits() -> None:
+    for wire, beat in ((Own(), 25.0), (Own(beat=3.0), 3.0)):
+        machine = opened(wire, carrier=Carrier.POLL).machine
+        assert machine is not None
+        machine.opened(0.0)
+        assert machine.deadline() == beat
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (Reason.UNKNOWN, 404),
+        (Reason.OWNER_GONE, 404),
+        (Reason.FORBIDDEN, 403),
+        (Reason.ORIGIN, 403),
+        (Reason.TAKEN, 409),
+        (Reason.LIMIT, 429),
+        (Reason.BUSY, 503),
+        (Reason.STOPPING, 503),
+        (Reason.FAILED, 500),
+    ],
+)
+@pytest.mark.parametrize("carrier", [Carrier.POLL, Carrier.POST])
+def test_a_poll_that_is_refused_gets_a_status(
+    carrier: Carrier, reason: Reason, status: int
+) -> None:
+    answer = Own().refuse(Hello(carrier=carrier), Why(reason))
+    assert (answer.status, answer.code, answer.payloads) == (status, None, ())
+    assert answer.body
+
+
+def test_a_poll_that_is_refused_hears_the_applications_code_and_words() -> None:
+    why = Why(Reason.FORBIDDEN, "bad_token", "wrong token", {"got": 1})
+    answer = Own().refuse(Hello(carrier=Carrier.POLL), why)
+    assert ("x-anywire-code", "bad_token") in answer.headers
+    assert answer.body == b"wrong token\n"
+
+
+def test_bodies_are_those_of_long_polls() -> None:
+    texts = [Payload(b"{}"), Payload(b"[]")]
+    for carrier in (Carrier.POLL, Carrier.POST):
+        body = Own().pack(carrier, texts)
+        assert body == b"{}\x1e[]"
+        assert Own().unpack(carrier, body) == ["{}", "[]"]
+        with pytest.raises(ProtocolError):
+            Own().unpack(carrier, b"\xff")
+
+
+def test_there_are_no_bodies_of_other_carriers() -> None:
+    for carrier in (Carrier.EVENTS, Carrier.WEBSOCKET):
+        with pytest.raises(Unsupported, match=carrier.value):
+            Own().pack(carrier, [])
+        with pytest.raises(Unsupported, match="poll"):
+            Own().unpack(carrier, b"")

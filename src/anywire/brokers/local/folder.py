@@ -8,14 +8,18 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from anywire.errors import ConfigurationError
 
 _LONGEST = 107
 """Bytes of a Unix socket's path (sockaddr_un holds 108 with its end)."""
+_OLD = 3600.0
+"""Seconds after which a folder without a hub is left-over."""
 _NAME = 24
 """Bytes that the longest name in the folder may have."""
 
@@ -25,7 +29,7 @@ class Folder:
     may enter, or whose path is too long for a socket.
     """
 
-    __slots__ = ("key", "path")
+    __slots__ = ("_key", "path")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,17 +50,30 @@ class Folder:
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise ConfigurationError(f"others may enter {path}; right: chmod 700 {path}")
-        self.key = self._read_key()
+        self._key = b""
 
     @classmethod
     def beside(cls, name: str) -> "Folder":
-        """The folder of this name where this user's run-time files are."""
+        """The folder of this name where this user's run-time files are; old ones there that nobody
+        uses are removed.
+        """
         base = os.environ.get("XDG_RUNTIME_DIR")
         if base and os.access(base, os.W_OK):
-            return cls(Path(base) / "anywire" / name)
-        mine = Path(tempfile.gettempdir()) / f"anywire-{os.geteuid()}"
-        Folder(mine)  # the folder above it must be private too
+            mine = Path(base) / "anywire"
+        else:
+            mine = Path(tempfile.gettempdir()) / f"anywire-{os.geteuid()}"
+        cls(mine)  # the folder above it must be private too
+        for other in mine.iterdir():
+            if other.name != name:
+                _remove(other)
         return cls(mine / name)
+
+    @property
+    def key(self) -> bytes:
+        """What workers and hub show each other."""
+        if not self._key:
+            self._key = self._read_key()
+        return self._key
 
     @property
     def hub(self) -> str:
@@ -77,7 +94,10 @@ class Folder:
         except OSError:
             os.close(descriptor)
             return None
-        return descriptor
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # it was removed meanwhile: who comes after us has another one
+        return None
 
     def _read_key(self) -> bytes:
         """The key, made by who comes first: written aside, then linked, so that it is whole."""
@@ -94,3 +114,16 @@ class Folder:
             finally:
                 os.unlink(aside)
         return place.read_bytes()
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder that is old and whose workers are gone: nobody holds its lock."""
+    try:
+        if time.time() - path.lstat().st_mtime < _OLD:
+            return
+        lock = Folder(path).lock()
+    except (ConfigurationError, OSError):  # as when another worker removes it too
+        return
+    if lock is not None:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)

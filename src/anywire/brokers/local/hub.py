@@ -111,7 +111,7 @@ class Hub:
     # --- workers --------------------------------------------------------------------------------
 
     def _connection(self) -> _Worker:
-        return Talk(words.from_worker, self._take, self._lost)
+        return Talk(words.from_worker, self._take, self._lost, first=words.GREETING)
 
     def _take(self, worker: _Worker, word: FromWorker) -> bool:
         if worker not in self._names:
@@ -135,6 +135,7 @@ class Hub:
             raise ProtocolError(f"it speaks version {word.version}, this hub {words.VERSION}")
         if not hmac.compare_digest(word.key, self._folder.key):
             raise ProtocolError("it does not know the key")
+        worker.trust()
         old = self._workers.get(word.node)
         if old is not None:
             old.cut("its worker came again")
@@ -156,7 +157,8 @@ class Hub:
         del self._workers[node], self._doors[node]
         for asking in list(self._asking.values()):
             asking.lost(node)
-        # It may be back in a moment; if not, its members are gone with it.
+        # It may be back in a moment, and says then what it owns; if not, its members are gone too.
+        _now(self._memory.disown(node))
         _now(self._memory.renew(node, GRACE))
         self._tell_doors()
 

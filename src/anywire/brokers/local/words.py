@@ -14,6 +14,8 @@ from anywire.errors import ProtocolError
 from anywire.frames import Since
 
 VERSION = 1
+GREETING = 64 * 1024
+"""Bytes of the first word of a worker: until it is read, the hub does not know who says it."""
 LONGEST = 64 * 1024 * 1024
 """Bytes of one frame. The longest are histories: `Limits.replay` records of `Limits.message`."""
 _PREFIX = 4
@@ -187,7 +189,7 @@ from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 from_hub = msgspec.msgpack.Decoder(FromHub).decode
 
 
-def frame(word: FromWorker | FromHub) -> bytes:
+def frame(word: msgspec.Struct) -> bytes:
     """A word as it travels. Raises ValueError for one that is too long, TypeError for values that
     cannot travel.
     """
@@ -203,12 +205,13 @@ def raw(value: object) -> msgspec.Raw:
 
 
 class Framer:
-    """Bytes in, whole frames out."""
+    """Bytes in, whole frames out. `longest`: bytes of a frame, less than `LONGEST` where set."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "longest")
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int | None = None) -> None:
         self._buffer = bytearray()
+        self.longest = longest
 
     def receive(self, data: bytes) -> list[bytes]:
         """The frames that are whole now. Raises ProtocolError for one that is too long."""
@@ -218,8 +221,8 @@ class Framer:
         start = 0
         while len(buffer) - start >= _PREFIX:
             size = int.from_bytes(buffer[start : start + _PREFIX], "big")
-            if size > LONGEST:
-                raise ProtocolError(f"a frame of {size} bytes; at most {LONGEST}")
+            if size > (self.longest or LONGEST):
+                raise ProtocolError(f"a frame of {size} bytes; at most {self.longest or LONGEST}")
             end = start + _PREFIX + size
             if len(buffer) < end:
                 break

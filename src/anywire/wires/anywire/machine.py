@@ -41,7 +41,7 @@ class OwnMachine:
         self._limits = limits
         self._pulse = pulse
         self._wall = wall
-        self._due: list[Payload] = []
+        self._due: list[Payload] | None = None
 
     def opened(self, now: float) -> Sequence[Frame]:
         self._pulse.heard(now)
@@ -60,7 +60,7 @@ class OwnMachine:
             if self.received - self._told >= ACK_EVERY:
                 self._tell()
         elif type(said) is PingSaid:
-            self._due.append(pong(codec, said, now + self._wall))
+            self._say(pong(codec, said, now + self._wall))
             self._tell()
         elif type(said) is BeatSaid:
             self._tell()
@@ -83,9 +83,9 @@ class OwnMachine:
         return (write(frame, self._codec),)
 
     def due(self) -> Sequence[Payload]:
-        if not self._due:
+        if self._due is None:
             return ()
-        due, self._due = self._due, []
+        due, self._due = self._due, None
         return due
 
     def deadline(self) -> float | None:
@@ -101,7 +101,12 @@ class OwnMachine:
         """Say how many counted messages came, unless the peer knows or could not resume anyway."""
         if self._told != self.received and self.caps & Cap.RESUME:
             self._told = self.received
-            self._due.append(write(Ack(self.received), self._codec))
+            self._say(write(Ack(self.received), self._codec))
+
+    def _say(self, payload: Payload) -> None:
+        if self._due is None:
+            self._due = []
+        self._due.append(payload)
 
 
 def pong(codec: OwnCodec, ping: PingSaid, unix_time: float) -> Payload:

@@ -5,6 +5,8 @@ docs/reference/protocol.md, Opening. The conversations are in `machine` and `pla
 
 from collections.abc import Sequence
 
+import msgspec
+
 from anywire.body import Body
 from anywire.errors import close_reason
 from anywire.frames import Bye, Frame, Refusal
@@ -12,6 +14,7 @@ from anywire.payload import Carrier, Message, Payload
 from anywire.wires.anywire.codec import SUBPROTOCOLS, write
 from anywire.wires.anywire.machine import OwnMachine
 from anywire.wires.anywire.plain import PLAIN, PlainMachine
+from anywire.wires.anywire.polls import pack, unpack
 from anywire.wires.base import (
     SESSION_ID,
     Answer,
@@ -26,6 +29,8 @@ from anywire.wires.base import (
 from anywire.wires.pulse import Pulse
 from anywire.wires.refusal import CODES, answer, chosen, count, foreign, no_route, words
 
+SUBPROTOCOL = "anywire.json.1"
+"""What long polls speak where their query does not say `protocol`."""
 RETRY = 1.0
 """Seconds after which a client that was refused for want of room may come back."""
 _STAY_AWAY = (Reason.FORBIDDEN, Reason.TAKEN)
@@ -36,10 +41,11 @@ class Own:
     """Our own wire at `path`; clients without a subprotocol are plain members at `home`.
 
     `home` None: they have to join. `beat`: seconds of silence before a probe; None: `Limits.beat`.
+    Long polls are taken at `path` + `/poll`.
 
     >>> wire = Own("/ws", home="chat")
-    >>> [route.path for route in wire.routes()]
-    ['/ws']
+    >>> [f"{route.method} {route.path}" for route in wire.routes()]
+    ['GET /ws', 'GET /ws/poll', 'POST /ws/poll']
     """
 
     __slots__ = ("beat", "home", "path")
@@ -56,9 +62,16 @@ class Own:
         self.beat = beat
 
     def routes(self) -> Sequence[Route]:
-        return (Route("GET", self.path, Carrier.WEBSOCKET),)
+        polls = f"{self.path.rstrip('/')}/poll"
+        return (
+            Route("GET", self.path, Carrier.WEBSOCKET),
+            Route("GET", polls, Carrier.POLL),
+            Route("POST", polls, Carrier.POST),
+        )
 
     def open(self, hello: Hello) -> Opening | Answer:
+        if hello.carrier is not Carrier.WEBSOCKET:
+            return self._poll(hello)
         subprotocol = chosen(hello, SUBPROTOCOLS)
         if subprotocol is None and hello.subprotocols:
             known = ", ".join(SUBPROTOCOLS)
@@ -84,6 +97,8 @@ class Own:
         if reason is Reason.ORIGIN:
             return foreign(why)
         text = words(why)
+        if hello.carrier is not Carrier.WEBSOCKET:
+            return _status(why, text)
         subprotocol = chosen(hello, SUBPROTOCOLS)
         frames: list[Frame] = []
         if reason is Reason.FORBIDDEN:
@@ -102,18 +117,72 @@ class Own:
         )
 
     def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        raise no_route(self.name, carrier)
+        _check(self.name, carrier)
+        return pack(payloads)
 
     def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        raise no_route(self.name, carrier)
+        _check(self.name, carrier)
+        return unpack(body)
+
+    def _poll(self, hello: Hello) -> Opening | Answer:
+        """A long poll, or messages for a session that has them."""
+        limits = hello.limits
+        subprotocol = hello.query.get("protocol", SUBPROTOCOL)
+        if subprotocol not in SUBPROTOCOLS:
+            known = ", ".join(SUBPROTOCOLS)
+            return answer(400, f"protocol is not known here; known: {known}")
+        if limits.resume <= 0:
+            return answer(400, "long polls need sessions that can be resumed (Limits.resume)")
+        pulse = Pulse(limits.beat if self.beat is None else self.beat, limits.beat_timeout)
+        machine = OwnMachine(SUBPROTOCOLS[subprotocol], limits, pulse, wall=hello.clock)
+        is_post = hello.carrier is Carrier.POST
+        if "session" not in hello.query and not is_post:
+            return Opening(machine=machine, session=hello.id(SESSION_ID))
+        if "received" in hello.query and not is_post:
+            return _resume(hello, machine) or answer(
+                400, "session, resume or received is malformed"
+            )
+        session, token = _secret(hello)
+        if not session:
+            return answer(400, "session and resume must say which session this belongs to")
+        role = Role.UPLINK if is_post else Role.DOWNLINK
+        return Opening(machine=None, session=session, role=role, token=token)
 
 
 def _resume(hello: Hello, machine: Machine) -> Opening | None:
     """What the query says of the session to go on with; None if any of it is malformed."""
-    query = hello.query
-    session, token, received = (query.get(name, "") for name in ("session", "resume", "received"))
-    if not (0 < len(session) <= _ID_CHARS and 0 < len(token) <= _ID_CHARS):
-        return None
-    if (known := count(received)) is None:
+    session, token = _secret(hello)
+    known = count(hello.query.get("received", ""))
+    if not session or known is None:
         return None
     return Opening(machine=machine, session=session, role=Role.RESUME, token=token, received=known)
+
+
+def _check(name: str, carrier: Carrier) -> None:
+    if carrier not in (Carrier.POLL, Carrier.POST):
+        raise no_route(name, carrier, "websocket, poll, post")
+
+
+def _secret(hello: Hello) -> tuple[str, str]:
+    """The session that the query names, and the secret of it; both empty if either is malformed."""
+    session, token = hello.query.get("session", ""), hello.query.get("resume", "")
+    if 0 < len(session) <= _ID_CHARS and 0 < len(token) <= _ID_CHARS:
+        return session, token
+    return "", ""
+
+
+def _status(why: Why, text: str) -> Answer:
+    """A refusal where there is no close code: an HTTP status, and the same words."""
+    refused = answer(_STATUS.get(why.reason, 503), text)
+    code = why.code or why.reason.value
+    return msgspec.structs.replace(refused, headers=[*refused.headers, ("x-anywire-code", code)])
+
+
+_STATUS = {
+    Reason.UNKNOWN: 404,
+    Reason.OWNER_GONE: 404,
+    Reason.FORBIDDEN: 403,
+    Reason.TAKEN: 409,
+    Reason.LIMIT: 429,
+    Reason.FAILED: 500,
+}
