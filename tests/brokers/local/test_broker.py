@@ -285,3 +285,24 @@ async def test_a_hub_of_its_own_is_joined_and_outlives_its_workers(team: Workers
         assert (words(records), now) == (["kept"], position)
     finally:
         await hub.stop()
+
+
+async def test_a_hub_that_hangs_is_left_and_who_asked_is_told(
+    team: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "SILENCE", 0.05)
+    monkeypatch.setattr(line, "PATIENCE", 0.05)
+    one, two = team.broker("n1"), team.broker("n2")
+    await started(one)
+    await started(two)
+    hub = one._line.hub
+    assert hub is not None
+    hub_socket = hub._server
+    assert hub_socket is not None
+    hub_socket.close()  # whoever looks for it finds nobody, and the lock is held
+    for worker in hub._names:
+        worker._take = lambda talk, word: False  # and who has it hears nothing
+    with pytest.raises(Refused, match="lost"):
+        await two.publish(said("x"), None)
+    with pytest.raises(Refused, match="busy"):
+        await two.publish(said("x"), None)

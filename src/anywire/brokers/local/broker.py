@@ -23,15 +23,13 @@ import msgspec
 from anywire.brokers.base import Found, Keep, Question
 from anywire.brokers.local import words
 from anywire.brokers.local.folder import Folder
-from anywire.brokers.local.line import PATIENCE, HubTalk, Line
+from anywire.brokers.local.line import HubTalk, Line
 from anywire.brokers.local.words import FromHub
-from anywire.errors import ProtocolError, Refused
+from anywire.errors import ProtocolError
 from anywire.frames import Position, Record, Since, pack_record, unpack_record
 
 log = logging.getLogger(__name__)
 
-_SLACK = 1.0
-"""Seconds that the hub has beyond the time a question has."""
 _REPLAY = 10_000
 """Records read at most to fill a hole."""
 
@@ -216,11 +214,7 @@ class LocalBroker:
     async def ask(self, nodes: Sequence[str] | None, question: Question, timeout: float) -> Found:  # noqa: ASYNC109
         """See `Nodes.ask`."""
         word = words.Ask(self._line.ref(), nodes, question, timeout)
-        try:
-            async with asyncio.timeout(timeout + PATIENCE + _SLACK):
-                found: Found = await self._line.ask(word, Found)
-        except TimeoutError as error:
-            raise Refused("lost", "the hub of the workers does not answer") from error
+        found: Found = await self._line.ask(word, Found)
         return found
 
     # --- what the hub says ----------------------------------------------------------------------

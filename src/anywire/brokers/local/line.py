@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
 """Seconds that what is asked waits for a hub."""
+SILENCE = 10.0
+"""Seconds after which a hub that answers nothing is left."""
 START = 10.0
 """Seconds in which a worker must find a hub at its start."""
 _RETRY = (0.005, 0.05)
@@ -142,10 +144,12 @@ class Line:
 
     async def say(self, word: words.Request, kind: Any) -> Any:
         """As `ask`, also while requests are not taken."""
-        future = self.tell(word)
+        talk, future = self._talk, self.tell(word)
+        late = asyncio.get_running_loop().call_later(self._patience(word), self._late, talk)
         try:
             value = await future
         finally:
+            late.cancel()
             self._waiting.pop(word.ref, None)
         return None if kind is None else msgspec.msgpack.decode(value, type=kind)
 
@@ -158,6 +162,14 @@ class Line:
         self._waiting[word.ref] = (word, future)
         self._talk.say(word)
         return future
+
+    def _patience(self, word: words.Request) -> float:
+        return SILENCE + (word.timeout if isinstance(word, words.Ask) else 0.0)
+
+    def _late(self, talk: HubTalk | None) -> None:
+        """It answers nothing: it hangs, and another one may take over once it is killed."""
+        if talk is not None and talk is self._talk:
+            talk.cut(f"the hub did not answer for {SILENCE:g} s")
 
     # --- what the hub says ----------------------------------------------------------------------
 
