@@ -204,7 +204,8 @@ async def test_what_needs_a_running_app_says_how_to_run_it() -> None:
 async def test_an_app_runs_once_at_a_time_and_again_after_its_end() -> None:
     app, _ = made()
     for _ in range(2):
-        async with app.lifespan() as node:
+        async with app.lifespan():
+            node = app.node
             assert app.node is node
             assert app.is_running
             with pytest.raises(ConfigurationError, match="running already"):
@@ -238,7 +239,8 @@ async def test_an_app_that_fails_to_start_or_inside_is_not_running(
 
 async def test_the_end_of_an_app_leaves_no_timer_behind() -> None:
     app, _ = made()
-    async with app.lifespan() as node:
+    async with app.lifespan():
+        node = app.node
         assert len(node.deadlines) > 0
         deadlines = node.deadlines
     assert len(deadlines) == 0
@@ -248,7 +250,8 @@ async def test_a_test_may_give_the_clock() -> None:
     app, client = made(limits=Limits(joins=1))
     app.channel("desk")
     clock = Clock()
-    async with app.lifespan(now=clock.now, wall=clock.wall, deadlines=clock.deadlines) as node:
+    async with app.lifespan(now=clock.now, wall=clock.wall, deadlines=clock.deadlines):
+        node = app.node
         assert node.now() == clock.now()
         assert node.deadlines is clock.deadlines
         peer = await client.open()

@@ -179,12 +179,15 @@ class Anywire:
     @asynccontextmanager
     async def lifespan(
         self,
+        site: object = None,
         *,
         now: Callable[[], float] | None = None,
         wall: Callable[[], float] = time.time,
         deadlines: Deadlines | None = None,
-    ) -> AsyncIterator[Node]:
+    ) -> AsyncIterator[None]:
         """Run the app without serving it: what a server, a test or another framework enters first.
+
+        As the lifespan of a site it is mounted in: `FastAPI(lifespan=app.lifespan)`.
 
         `now`, `wall` and `deadlines` are for tests that move the clock.
         """
@@ -211,7 +214,7 @@ class Anywire:
         try:
             hosting.start()
             await node.start()
-            yield node
+            yield
         finally:
             hosting.stop()
             await node.stop()

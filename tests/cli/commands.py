@@ -93,7 +93,8 @@ async def serving(
 @asynccontextmanager
 async def served(app: Anywire) -> AsyncIterator[str]:
     """An app on a server in this process; yields `ws://127.0.0.1:…`."""
-    async with app.lifespan() as node:
+    async with app.lifespan():
+        node = app.node
         server = Server(node=node, wires=app.wires, port=0)
         await server.start()
         try:

@@ -61,7 +61,8 @@ def shop(**options: Any) -> Anywire:
 @asynccontextmanager
 async def running(app: Anywire, **options: Any) -> AsyncIterator[str]:
     """The URL of the app, served."""
-    async with app.lifespan() as node:
+    async with app.lifespan():
+        node = app.node
         server = Server(node=node, wires=app.wires, port=0, **options)
         await server.start()
         try:

@@ -353,7 +353,8 @@ def shop() -> Anywire:
 
 @asynccontextmanager
 async def serving(app: Anywire, **options: Any) -> AsyncIterator[tuple[Server, Node]]:
-    async with app.lifespan() as node:
+    async with app.lifespan():
+        node = app.node
         server = Server(node=node, wires=app.wires, **options)
         await server.start()
         try:

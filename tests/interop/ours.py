@@ -58,7 +58,8 @@ async def serving(
         code, _, reason = data.partition(" ")
         await member.close(int(code), reason)
 
-    async with app.lifespan() as node:
+    async with app.lifespan():
+        node = app.node
         server = Server(node=node, wires=app.wires, port=0, deflate=deflate)
         await server.start()
         try:

@@ -45,6 +45,8 @@ def choose(
 
 def is_worker() -> bool:
     """Whether a server seems to run several processes like this one."""
+    if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
+        return True  # it may give its processes other titles
     return multiprocessing.parent_process() is not None or _is_forked()
 
 

@@ -129,7 +129,8 @@ def log_to_stderr(level: str, *, worker: int = 0) -> None:
 
 
 async def _serve(app: Anywire, place: Place, announce: Announce) -> None:
-    async with app.lifespan() as node:
+    async with app.lifespan():
+        node = app.node
         server = _server(app, node, place)
         stopped = _on_signal()
         if not await _started(server, stopped):
@@ -142,7 +143,8 @@ async def _serve(app: Anywire, place: Place, announce: Announce) -> None:
 
 
 async def _serve_seat(app: Anywire, place: Place, seat: Seat) -> None:
-    async with app.lifespan() as node:
+    async with app.lifespan():
+        node = app.node
         server = _server(app, node, place, seat.sockets)
         stopped = _on_sigterm()
         if not await _started(server, stopped):

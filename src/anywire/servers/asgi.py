@@ -31,7 +31,7 @@ from anywire.wires.base import Answer, Hello, Wire
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[], AbstractAsyncContextManager[Node]]
+Run = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class AsgiServer:
@@ -132,7 +132,8 @@ class AsgiServer:
         step = "startup"
         try:
             async with AsyncExitStack() as stack:
-                node = await stack.enter_async_context(self._lifespan())
+                await stack.enter_async_context(self._lifespan())
+                node = self._node
                 self._site_of(node)
                 if guest is not None:
                     stack.push_async_callback(guest.stop, node.limits.stop / 2)
@@ -145,6 +146,12 @@ class AsgiServer:
             await send({"type": f"lifespan.{step}.failed", "message": str(error)})
         else:
             await send({"type": "lifespan.shutdown.complete"})
+
+    @property
+    def _node(self) -> Node:
+        node = self._running()
+        assert node is not None  # its lifespan was entered
+        return node
 
     async def _started(self) -> Node:
         """The running node; started now if nobody has."""
@@ -160,7 +167,8 @@ class AsgiServer:
     async def _keep(self, starting: "asyncio.Future[Node]") -> None:
         """Run the app until the loop ends and cancels us."""
         try:
-            async with self._lifespan() as node:
+            async with self._lifespan():
+                node = self._node
                 self._site_of(node)
                 starting.set_result(node)
                 await asyncio.get_running_loop().create_future()
@@ -219,8 +227,7 @@ class AsgiServer:
             headers = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
             exchange.respond(text(426, "this path takes WebSockets", *headers))
             return
-        node = self._running()
-        assert node is not None  # it answers this request
+        node = self._node
         subprotocols = tuple(scope.get("subprotocols") or ())
         hello = hello_of(exchange.request, found, node, remote=remote, subprotocols=subprotocols)
 

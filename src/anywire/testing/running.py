@@ -28,11 +28,13 @@ _RUNS: "weakref.WeakKeyDictionary[Anywire, _Run]" = weakref.WeakKeyDictionary()
 async def running(app: Anywire, *, clock: Clock | None = None) -> AsyncIterator[Node]:
     """Run the app; with a clock, every deadline of it waits for `clock.advance`."""
     if clock is None:
-        async with app.lifespan() as node:
+        async with app.lifespan():
+            node = app.node
             yield node
     else:
         deadlines = Deadlines(clock.now, clock.call_at)
-        async with app.lifespan(now=clock.now, wall=clock.wall, deadlines=deadlines) as node:
+        async with app.lifespan(now=clock.now, wall=clock.wall, deadlines=deadlines):
+            node = app.node
             yield node
 
 
@@ -45,7 +47,8 @@ async def held(app: Anywire) -> AsyncIterator[Node]:
     run = _RUNS.get(app)
     if run is None:
         stack = AsyncExitStack()
-        run = _RUNS[app] = _Run(await stack.enter_async_context(app.lifespan()), stack)
+        await stack.enter_async_context(app.lifespan())
+        run = _RUNS[app] = _Run(app.node, stack)
     run.users += 1
     try:
         yield run.node

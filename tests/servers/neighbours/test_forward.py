@@ -20,6 +20,7 @@ from anywire.servers.neighbours import forward, words
 from anywire.wires.anywire.server import Own
 from anywire.wires.base import Answer, Hello, User
 from tests.servers.neighbours.pair import (
+    PROTOCOL,
     Caller,
     House,
     asked,
@@ -29,7 +30,7 @@ from tests.servers.neighbours.pair import (
     left,
     pair,
 )
-from tests.servers.serving import frame
+from tests.servers.serving import frame, upgrade
 
 
 def said(text: str) -> bytes:
@@ -72,21 +73,29 @@ async def test_a_socket_that_resumes_elsewhere_is_handed_to_the_owner_with_its_e
         assert (one.node.counters.handed_over, one.node.counters.requests) == (0, 0)
 
 
-def test_under_uvloop_nothing_overtakes_the_early_bytes_either() -> None:
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_waits_in_the_kernel_does_not_overtake_the_early_bytes(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
     async def main() -> None:
         async with pair() as (one, two), left(one) as away:
-            for turn in range(5):
-                async with call(two, away.resuming(), said("a")) as caller:
-                    for n in range(5):
-                        await caller.message(str(n))
-                    await caller.hear("welcome")
-                    assert await caller.words(6) == ["a", "0", "1", "2", "3", "4"], turn
-                    away.seen += 6
-                    away.token = caller.token
-                    caller.vanish()
-                    await one.until(lambda: one.node.detached)
+            async with call(two, away.resuming(), said("a")) as caller:
+                await caller.message("b")
+                assert (await caller.hear("welcome"))["resumed"]
+                assert await caller.words(2) == ["a", "b"]
+            ours, theirs = socket.socketpair()
+            join = {"type": "join", "address": "talk", "ref": 1}
+            ours.sendall(said("kernel") + said("last"))
+            one.server.adopt(theirs, upgrade("/ws", PROTOCOL) + frame(json.dumps(join)))
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+            caller = Caller(reader, writer, None)
+            await caller.hear("welcome")
+            await caller.hear("joined")
+            assert await caller.words(2) == ["kernel", "last"]
+            writer.transport.abort()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main())
 
 
@@ -130,6 +139,7 @@ async def test_an_upgrade_that_is_refused_by_its_owner_is_answered_there() -> No
 
 async def test_handing_over_leaves_no_descriptor_behind() -> None:
     async with pair() as (one, two), left(one) as away:
+        await one.until(lambda: not one.server.connections)
         before = descriptors()
         for _ in range(3):
             async with call(two, away.resuming()) as caller:
@@ -168,6 +178,7 @@ async def test_who_does_not_take_a_socket_in_time_cannot_take_it_later(
 ) -> None:
     monkeypatch.setattr(forward, "PATIENCE", 0.1)
     async with pair() as (one, two), left(one) as away:
+        await one.until(lambda: not one.server.connections)
         before = descriptors()
 
         async def act(door: Deaf) -> None:

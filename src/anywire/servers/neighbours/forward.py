@@ -134,7 +134,8 @@ class Forward:
                 async with asyncio.timeout(PATIENCE):
                     await _offer(visit, door, frame(word), copy)
             except OSError as error:  # also when it took too long
-                log.warning("a socket could not be handed to its owner: %s", error)
+                why = str(error) or "it was not taken in time"
+                log.warning("a socket could not be handed to its owner: %s", why)
             finally:
                 os.close(copy)
                 is_taken = _is_taken(visit)

@@ -1,0 +1,26 @@
+"""The contract of hosts on granian."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contracts.host import CASES, Case, Host, a_stop_says_goodbye
+from tests.hosts.hosts import GRANIAN
+from tests.hosts.running import Hosting
+
+pytestmark = [pytest.mark.net, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Hosting, Host]]:
+    with GRANIAN.running() as running:
+        yield running
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_the_contract(case: Case, running: tuple[Hosting, Host]) -> None:
+    await case(running[1])
+
+
+async def test_a_stop_says_goodbye(running: tuple[Hosting, Host]) -> None:
+    await a_stop_says_goodbye(running[1], running[0].stop)
