@@ -170,3 +170,10 @@ def test_a_folder_is_a_folder(place: Path) -> None:
     _, folder = choose(f"local:{place}/f", shape="app")
     assert isinstance(folder, Folder)
     assert len(folder.key) == 32
+
+
+def test_a_process_of_gunicorn_is_a_worker_whatever_its_title(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVER_SOFTWARE", "gunicorn/23.0.0")
+    assert is_worker()

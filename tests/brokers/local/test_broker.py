@@ -214,10 +214,16 @@ async def test_a_hole_that_history_cannot_fill_is_told(
     heard, broken = Heard(), asyncio.Queue[tuple[str, Position | None]]()
     await two.start(heard, lambda room, at: broken.put_nowait((room, at)))
     await two.subscribe("r")
+    hub = one._line.hub
+    assert hub is not None
+    assert hub._server is not None
     assert two._line._talk is not None
+    hub._server.close()  # until more is said than will be read
     two._line._talk.cut("too slow")
     for number in range(9):
         await one.publish(said(number), KEEP)
+    loop = asyncio.get_running_loop()
+    hub._server = await loop.create_unix_server(hub._connection, hub._folder.hub)
     async with asyncio.timeout(5):
         room, at = await broken.get()
     last = await one.publish(said("last"), KEEP)
@@ -226,6 +232,33 @@ async def test_a_hole_that_history_cannot_fill_is_told(
     assert [offset(record.position) for record in later] == list(
         range(offset(at) + 1, offset(last) + 1)
     )
+
+
+async def test_what_another_worker_said_to_the_next_hub_before_we_came_is_heard(
+    team: Workers,
+) -> None:
+    one, two, late = team.broker("n1"), team.broker("n2"), team.broker("n3")
+    await started(one)
+    await started(two)
+    heard = await started(late, "r")
+    await two.publish(said("before"), KEEP)
+    assert await heard.words(1) == ["before"]
+    may_seek = asyncio.Event()
+    original = line.Line._found
+    found = late._line._found
+
+    async def patient() -> bool:
+        await may_seek.wait()
+        return await found()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            line.Line, "_found", lambda one: patient() if one is late._line else original(one)
+        )
+        await kill_hub(one)
+        await surely(two, "while we looked for it")
+        may_seek.set()
+        assert await heard.words(1) == ["while we looked for it"]
 
 
 async def test_members_of_a_worker_that_died_are_gone_after_a_grace(

@@ -18,8 +18,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from anywire.brokers.base import Found, Keep, Question
 from anywire.brokers.local import words
 from anywire.brokers.local.folder import Folder
@@ -291,31 +289,35 @@ class LocalBroker:
             line.tell(words.Enter(ref, *place, meta, lease, keep, quiet=is_new))
         for (mount, id), claim in list(self._claims.items()):
             line.tell(words.Claim(line.ref(is_own=True), mount, id, *claim))
-        begun = {room: line.tell(words.Subscribe(line.ref(is_own=True), room)) for room in rooms}
+        for room in rooms:
+            line.tell(words.Subscribe(line.ref(is_own=True), room))
         for room, last in rooms.items():
-            at = msgspec.msgpack.decode(await begun[room], type=Position | None)
-            await self._fill(room, last, at)
+            await self._fill(room, last)
 
-    async def _fill(self, room: str, last: Position | None, begun: Position | None) -> None:
-        """Deliver what was missed in a room, then what came meanwhile."""
-        missed: list[bytes] = []
-        end, lost = 0, ""
+    async def _fill(self, room: str, last: Position | None) -> None:
+        """Deliver what was missed in a room, then what came meanwhile.
+
+        Where not all of it is kept, or under another epoch, all there is: it is news here.
+        """
+        missed: list[Record] = []
+        end, lost = Position(0, ""), ""
         if last is not None:
             since = Since(positions={room: last})
             word = words.Read(self._line.ref(is_own=True), room, since, _REPLAY)
-            missed, now, lost = await self._line.say(word, tuple[list[bytes], Position, str])
-            end = now.offset
+            packed, end, lost = await self._line.say(word, tuple[list[bytes], Position, str])
+            missed = [unpack_record(one) for one in packed]
         held = self._held.pop(room, [])
         if room not in self._rooms:
             return  # unsubscribed meanwhile
         if lost:
-            self._rooms[room] = begun
+            first = missed[0].position if missed else None
+            start = end if first is None else Position(first.offset - 1, end.epoch)
+            self._rooms[room] = start
             if self._broken is not None:
-                self._broken(room, begun)
-        else:
-            for packed in missed:
-                self._pass_on(unpack_record(packed))
+                self._broken(room, start)
+        for record in missed:
+            self._pass_on(record)
         for record in held:
             at = record.position
-            if lost or at is None or at.offset > end:
+            if at is None or at.offset > end.offset:
                 self._pass_on(record)
