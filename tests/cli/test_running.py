@@ -8,8 +8,6 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-import anywire
-from anywire.cli.running import client_files
 from tests.cli.commands import end, run, serving, start
 
 ECHO = "examples/echo/app.py:app"
@@ -114,16 +112,6 @@ async def test_either_loop_serves(loop: str) -> None:
         process.terminate()
         assert (await end(process)).code == 0
     assert ended.out == "hi\n"
-
-
-def test_the_browser_client_is_served_where_it_is_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(anywire, "__file__", str(tmp_path / "__init__.py"))
-    assert client_files() == {}
-    (tmp_path / "static").mkdir()
-    (tmp_path / "static" / "anywire.js").write_bytes(b"export {}")
-    assert client_files() == {"/anywire.js": ("text/javascript; charset=utf-8", b"export {}")}
 
 
 async def test_several_commands_can_serve_at_once() -> None:

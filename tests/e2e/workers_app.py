@@ -1,7 +1,6 @@
-"""The chat of the demo with its page, for several workers: each can say who it is, or be ended."""
+"""The chat of the demo with its page, for several workers: each can say who it is."""
 
 import os
-import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,13 +49,7 @@ async def who() -> Mapping[str, object]:
     return {"pid": os.getpid(), "node": app.node.id, "is_hub": is_hub}
 
 
-@control.on("count")
-async def count(room: str) -> int:
-    """Members of a room on all workers."""
-    return await app.room(room).count()
-
-
-@control.on("die")
-async def die() -> None:
-    """End this worker as a crash does."""
-    os.kill(os.getpid(), signal.SIGKILL)
+@control.on("counters")
+async def counters() -> list[dict[str, object]]:
+    """What each worker has counted."""
+    return [dict(node) for node in await app.counters()]

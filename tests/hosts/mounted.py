@@ -1,7 +1,6 @@
 """The contract's app, mounted in other people's apps: one site for each framework."""
 
 import django.conf
-import django.core.asgi
 import django.http
 import django.urls
 import litestar as litestar_package
@@ -14,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from anywire import Anywire
+from anywire.frameworks.django import site
 from tests.hosts.app import make_app
 
 HOME = "/home"
@@ -71,7 +71,7 @@ if not django.conf.settings.configured:
 def make_django() -> Anywire:
     """The contract's app in front of a Django site."""
     app = make_app()
-    app.fallback = django.core.asgi.get_asgi_application()
+    app.fallback = site()
     return app
 
 

@@ -1,4 +1,4 @@
-"""The contract of hosts mounted in Starlette, under two mounts and with nobody to run our lifespan."""
+"""The contract of hosts, mounted twice deep in Starlette, with nobody to run our lifespan."""
 
 from collections.abc import Iterator
 

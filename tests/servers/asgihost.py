@@ -1,4 +1,4 @@
-"""ASGI hosts for tests: our own server's guest side, and one of queues that a test speaks through."""
+"""ASGI hosts for tests: our own server's guest side, and one that is queues."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,9 +1,12 @@
 """What the server serves from memory."""
 
+from pathlib import Path
+
 import pytest
 
 from anywire.net.http1 import Request
-from anywire.servers.static import File, health, text
+from anywire.servers import static
+from anywire.servers.static import File, client_files, health, text
 
 FILE = File.of("text/javascript", b"export {}")
 
@@ -50,6 +53,15 @@ def test_only_get_and_head_are_answered() -> None:
         health(asked("POST"), is_well=True, words=("ok", "not ok")),
     ):
         assert (reply.status, dict(reply.headers)["Allow"]) == (405, "GET, HEAD")
+
+
+def test_the_browser_client_is_served_where_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static, "_BUILT", tmp_path)
+    assert client_files() == {}
+    (tmp_path / "anywire.js").write_bytes(b"export {}")
+    assert client_files() == {"/anywire.js": ("text/javascript; charset=utf-8", b"export {}")}
 
 
 def test_health_says_one_of_two_words() -> None:

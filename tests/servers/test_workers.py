@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -327,6 +328,15 @@ def test_the_private_folder_is_ours_alone_and_goes(
         assert folder.stat().st_mode & 0o777 == 0o700
         (folder / "socket").touch()
     assert not folder.exists()
+
+
+def test_a_run_time_folder_that_is_gone_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "of" / "another" / "user"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with private_folder() as folder:
+        assert folder.parent == tmp_path
 
 
 # --- one worker, from without -------------------------------------------------------------------

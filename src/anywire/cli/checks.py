@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from anywire.brokers.local.folder import LONGEST, NAME
 from anywire.servers.listening import BACKLOG
 
 OWN = 256
@@ -26,9 +27,7 @@ PROCESS = 48 * 1024 * 1024
 """Bytes of a worker without connections."""
 TRAFFIC = 1.5
 """Of the least memory: what is left for messages under way."""
-LONGEST_PATH = 107
-"""Bytes of the path of a Unix socket (unix(7), less the closing zero)."""
-_SOCKET_NAME = len("/anywire-4294967295/0123456789abcdef/") + 24
+_SOCKET_NAME = len("/anywire-4294967295/0123456789abcdef/") + NAME
 """Bytes of the longest path that workers make below the folder (brokers.local.folder)."""
 _WIDEST = "1024 65535"
 
@@ -218,8 +217,8 @@ def socket_folder(folder: Path, *, is_writable: bool) -> Finding:
     if not is_writable:
         why = "workers cannot make their sockets there"
         return Finding(name, Level.FAIL, value, why, mend)
-    if len(bytes(folder)) + _SOCKET_NAME > LONGEST_PATH:
-        why = f"too long: the path of a Unix socket has {LONGEST_PATH} bytes at most"
+    if len(bytes(folder)) + _SOCKET_NAME > LONGEST:
+        why = f"too long: the path of a Unix socket has {LONGEST} bytes at most"
         return Finding(name, Level.FAIL, value, why, mend)
     return Finding(name, Level.OK, value)
 

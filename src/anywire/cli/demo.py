@@ -15,8 +15,9 @@ import msgspec
 
 import anywire.demo
 from anywire.cli.command import Parser, add_command, complain, port
-from anywire.cli.running import LEVELS, LOOPS, Place, client_files, log_to_stderr, run
+from anywire.cli.running import LEVELS, LOOPS, Place, log_to_stderr, run
 from anywire.demo.chat import LOBBY, make_app
+from anywire.servers.static import client_files
 from anywire.servers.tcp import Address
 
 _EXAMPLES = """\

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 import anywire
+from anywire.brokers.local.folder import run_time_folder
 from anywire.cli import checks
 from anywire.cli.checks import Finding, Level, Wanted
 from anywire.cli.command import FAILED, Parser, add_command
@@ -162,9 +163,8 @@ def _machine(wanted: Wanted) -> Iterator[Finding]:
 
 def _socket_folder() -> Path:
     """Where workers meet, found as they find it."""
-    own = os.environ.get("XDG_RUNTIME_DIR")
-    if own and os.access(own, os.W_OK):
-        return Path(own)
+    if (own := run_time_folder()) is not None:
+        return own
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import anywire
 from anywire.app import Anywire
+from anywire.brokers.choice import HUB
 from anywire.brokers.local import Hub
 from anywire.core.node import Node
 from anywire.errors import ConfigurationError
@@ -87,7 +87,7 @@ def supervise(
     addresses = [address_of(one, is_secure=place.ssl is not None) for one in sockets[0]]
     try:
         with asyncio.Runner(loop_factory=factory) as runner, private_folder() as folder:
-            supervisor = Supervisor(command, sockets=sockets, environment=_hub(folder))
+            supervisor = Supervisor(command, sockets=sockets, environment={HUB: str(folder)})
             code = runner.run(_supervise(supervisor, folder, lambda: announce(addresses)))
     finally:
         if place.path is not None:
@@ -106,18 +106,6 @@ async def _supervise(supervisor: Supervisor, folder: Path, announce: Callable[[]
         return await supervisor.run(announce, _say_stopping)
     finally:
         await hub.stop()
-
-
-def _hub(folder: Path) -> dict[str, str]:
-    return {"ANYWIRE_HUB": str(folder)}
-
-
-def client_files() -> dict[str, tuple[str, bytes]]:
-    """The built browser client by path; empty where it is not built."""
-    built = Path(anywire.__file__).parent / "static" / "anywire.js"
-    if not built.is_file():
-        return {}
-    return {"/anywire.js": ("text/javascript; charset=utf-8", built.read_bytes())}
 
 
 def log_to_stderr(level: str, *, worker: int = 0) -> None:

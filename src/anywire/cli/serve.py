@@ -12,7 +12,6 @@ from anywire.cli.running import (
     LEVELS,
     LOOPS,
     Place,
-    client_files,
     log_to_stderr,
     run,
     run_worker,
@@ -20,6 +19,7 @@ from anywire.cli.running import (
 )
 from anywire.errors import ConfigurationError
 from anywire.servers.seat import Seat
+from anywire.servers.static import client_files
 from anywire.servers.tcp import Address
 
 MOST = 512

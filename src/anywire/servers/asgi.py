@@ -82,7 +82,7 @@ class AsgiServer:
         self._keeper: asyncio.Task[None] | None = None
         self._site: tuple[Node, Site[AsgiExchange]] | None = None
         self.scopes: dict[bytes, Scope] = {}
-        """What the host said of each connection, by the seed of its hello, while it is open."""
+        """What the host said of each open connection, by the seed of its hello."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection, request or lifespan (ASGI 3.0)."""
@@ -185,7 +185,7 @@ class AsgiServer:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         node = await self._started()
         site = self._site_of(node)
-        exchange = AsgiExchange(scope, receive, send, self._stepper)
+        exchange = AsgiExchange(scope, receive, send, self._stepper, self.scopes)
         if self._fallback is not None and not site.owns(exchange.request):
             await self._fallback(scope, receive, send)
             return
@@ -230,6 +230,7 @@ class AsgiServer:
         node = self._node
         subprotocols = tuple(scope.get("subprotocols") or ())
         hello = hello_of(exchange.request, found, node, remote=remote, subprotocols=subprotocols)
+        exchange.greet(hello)
 
         def admitted(result: object, error: BaseException | None) -> None:
             if exchange.is_gone:

@@ -7,6 +7,7 @@ has the extension `websocket.http.response`; where it has not, the answer is the
 import asyncio
 from collections.abc import Callable, Iterable
 from urllib.parse import quote
+from uuid import UUID
 
 from anywire.core.clock import Deadlines
 from anywire.core.stepping import Stepper
@@ -18,6 +19,9 @@ from anywire.servers.asgisocket import AsgiSocket
 from anywire.servers.exchange import AHEAD
 from anywire.servers.guest import Message, Receive, Send
 from anywire.servers.static import Reply, text
+from anywire.wires.base import Hello, User
+
+_NAMES = ("pk", "id", "identity", "username")
 
 
 class AsgiExchange:
@@ -34,6 +38,8 @@ class AsgiExchange:
         "_may_deny",
         "_parts",
         "_prefix",
+        "_scopes",
+        "_seed",
         "_silent",
         "_size",
         "_socket",
@@ -50,7 +56,14 @@ class AsgiExchange:
         "sending",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, stepper: Stepper) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        stepper: Stepper,
+        scopes: dict[bytes, Scope] | None = None,
+    ) -> None:
         self.scope = scope
         self.request = request_of(scope)
         client = scope.get("client")
@@ -74,6 +87,8 @@ class AsgiExchange:
         self._silent = self.request.method == "HEAD"
         self._waiters: list[asyncio.Future[None]] = []
         self._socket: AsgiSocket | None = None
+        self._scopes = {} if scopes is None else scopes
+        self._seed = b""
 
     async def run(self) -> None:
         """Hear the client until the response is whole and taken, or the WebSocket is over."""
@@ -87,6 +102,13 @@ class AsgiExchange:
             if self._socket is not None:
                 self._socket.finish()
             self._cut()
+            self._scopes.pop(self._seed, None)
+
+    def greet(self, hello: Hello) -> None:
+        """Whom the host knows, and the host's own words for who asks it (`scopes`)."""
+        hello.user = user_of(self.scope)
+        self._seed = hello.seed
+        self._scopes[hello.seed] = self.scope
 
     # --- the request ----------------------------------------------------------------------------
 
@@ -270,10 +292,31 @@ def request_of(scope: Scope) -> Request:
 def path_of(scope: Scope) -> str:
     """The path below where we are mounted; hosts that strip the prefix and those that do not."""
     path: str = scope["path"]
+    if path.endswith("/") and scope.get("raw_path") and not scope["raw_path"].endswith(b"/"):
+        path = path[:-1]  # a framework's own way of writing it
     root: str = scope.get("root_path", "").rstrip("/")
     if root and (path == root or path.startswith(f"{root}/")):
         path = path[len(root) :]
     return path or "/"
+
+
+def user_of(scope: Scope) -> User | None:
+    """Whom the framework's own authentication found: `scope["user"]`, by a name that is its alone.
+
+    Taken are `pk`, `id`, `identity` and `username`, in this order; a user who `is_authenticated` is
+    not, or has none of them, is nobody.
+    """
+    known = scope.get("user")
+    if known is None or not getattr(known, "is_authenticated", True):
+        return None
+    for name in _NAMES:
+        try:
+            id = getattr(known, name, None)
+        except NotImplementedError:  # Starlette's users may leave a part out
+            continue
+        if isinstance(id, str | int | UUID) and str(id):
+            return User(str(id))
+    return None
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -81,6 +81,10 @@ class Served(Exchange, Protocol):
         """Whether the client came over TLS, as far as the host knows."""
         ...
 
+    def greet(self, hello: Hello) -> None:
+        """Add to the hello of this request what the host alone knows: whose it is."""
+        ...
+
 
 Carry = Callable[[Exchange, Wire, Hello], Coroutine[Any, Any, None]]
 """Answers requests of one carrier; it is started at once, and ends the exchange."""

@@ -14,6 +14,7 @@ from anywire.errors import Closed
 from anywire.net.http1 import CONTINUE, LAST_CHUNK, Request, chunk, head, response
 from anywire.servers.carry import Served
 from anywire.servers.static import Reply
+from anywire.wires.base import Hello
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,9 @@ class HttpExchange:
         """The peer's address; empty over a Unix socket."""
         peer = self._link.transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    def greet(self, hello: Hello) -> None:
+        """Nothing is known here but the request."""
 
     @property
     def is_secure(self) -> bool:

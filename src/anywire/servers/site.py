@@ -154,6 +154,7 @@ class Site(Generic[E]):
             self._upgrader.open(exchange, found, remote=remote)
             return
         hello = hello_of(request, found, self._node, remote=remote)
+        exchange.greet(hello)
         carry = self._carriers.get(found.route.carrier, self._reply)
 
         def done(_: object, error: BaseException | None) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from anywire.brokers.local.folder import run_time_folder
 from anywire.limits import Limits
 from anywire.servers.listening import close_all
 from anywire.servers.seat import READY, SPEAK, VARIABLE, Given
@@ -333,7 +334,7 @@ def delay(deaths: int) -> float:
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """A folder only this user can enter, removed at the end."""
-    folder = tempfile.mkdtemp(prefix="anywire-", dir=os.environ.get("XDG_RUNTIME_DIR") or None)
+    folder = tempfile.mkdtemp(prefix="anywire-", dir=run_time_folder())
     try:
         yield Path(folder)
     finally:

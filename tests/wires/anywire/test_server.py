@@ -73,7 +73,7 @@ def test_a_plain_client_hears_an_error_before_the_close() -> None:
         (Reason.UNKNOWN, 1013, 1.0),
         (Reason.TAKEN, 4409, None),
         (Reason.BUSY, 1013, 1.0),
-        (Reason.OWNER_GONE, 1013, 1.0),
+        (Reason.OWNER_GONE, 1013, 0.25),
         (Reason.LIMIT, 1013, 1.0),
         (Reason.STOPPING, 1001, 1.0),
         (Reason.FAILED, 1011, 1.0),

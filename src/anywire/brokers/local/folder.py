@@ -16,12 +16,12 @@ from pathlib import Path
 
 from anywire.errors import ConfigurationError
 
-_LONGEST = 107
+LONGEST = 107
 """Bytes of a Unix socket's path (sockaddr_un holds 108 with its end)."""
+NAME = 24
+"""Bytes that the longest name in the folder may have."""
 _OLD = 3600.0
 """Seconds after which a folder without a hub is left-over."""
-_NAME = 24
-"""Bytes that the longest name in the folder may have."""
 
 
 class Folder:
@@ -33,9 +33,9 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if len(os.fsencode(path)) + 1 + _NAME > _LONGEST:
+        if len(os.fsencode(path)) + 1 + NAME > LONGEST:
             raise ConfigurationError(
-                f"{path} is too long for a socket in it: at most {_LONGEST - 1 - _NAME} bytes"
+                f"{path} is too long for a socket in it: at most {LONGEST - 1 - NAME} bytes"
             )
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,9 +57,9 @@ class Folder:
         """The folder of this name where this user's run-time files are; old ones there that nobody
         uses are removed.
         """
-        base = os.environ.get("XDG_RUNTIME_DIR")
-        if base and os.access(base, os.W_OK):
-            mine = Path(base) / "anywire"
+        own = run_time_folder()
+        if own is not None:
+            mine = own / "anywire"
         else:
             mine = Path(tempfile.gettempdir()) / f"anywire-{os.geteuid()}"
         cls(mine)  # the folder above it must be private too
@@ -114,6 +114,12 @@ class Folder:
             finally:
                 os.unlink(aside)
         return place.read_bytes()
+
+
+def run_time_folder() -> Path | None:
+    """XDG_RUNTIME_DIR, if there is one that can be written to; None: temporary files it is."""
+    own = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(own) if own and os.access(own, os.W_OK | os.X_OK) else None
 
 
 def _remove(path: Path) -> None:

@@ -182,7 +182,6 @@ Request = (
 )
 FromWorker = Greeting | Answer | Request
 FromHub = Welcome | Doors | Done | Failed | Deliver | Asked
-Past = tuple[Sequence[bytes], Any, str]
 
 _pack = msgspec.msgpack.Encoder().encode
 from_worker = msgspec.msgpack.Decoder(FromWorker).decode

@@ -33,6 +33,8 @@ SUBPROTOCOL = "anywire.json.1"
 """What long polls speak where their query does not say `protocol`."""
 RETRY = 1.0
 """Seconds after which a client that was refused for want of room may come back."""
+OWNERLESS = 0.25
+"""Seconds after which one may whose session's owner is gone: by then all workers know."""
 _STAY_AWAY = (Reason.FORBIDDEN, Reason.TAKEN)
 _ID_CHARS = 128
 
@@ -104,7 +106,8 @@ class Own:
         if reason is Reason.FORBIDDEN:
             data = None if why.data is None else Body.of(why.data)
             frames.append(Refusal(None, None, why.code or "refused", why.text, data))
-        frames.append(Bye(CODES[reason], text, None if reason in _STAY_AWAY else RETRY))
+        retry = OWNERLESS if reason is Reason.OWNER_GONE else RETRY
+        frames.append(Bye(CODES[reason], text, None if reason in _STAY_AWAY else retry))
         if subprotocol is None:
             payloads = [payload for frame in frames for payload in PLAIN.say(frame)]
         else:
