@@ -244,7 +244,7 @@ async def test_what_another_worker_said_to_the_next_hub_before_we_came_is_heard(
     await two.publish(said("before"), KEEP)
     assert await heard.words(1) == ["before"]
     may_seek = asyncio.Event()
-    original = line.Line._found
+    original = line.HubLine._found
     found = late._line._found
 
     async def patient() -> bool:
@@ -253,7 +253,7 @@ async def test_what_another_worker_said_to_the_next_hub_before_we_came_is_heard(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            line.Line, "_found", lambda one: patient() if one is late._line else original(one)
+            line.HubLine, "_found", lambda one: patient() if one is late._line else original(one)
         )
         await kill_hub(one)
         await surely(two, "while we looked for it")

@@ -11,7 +11,7 @@ import pytest
 
 from anywire.brokers.local import Folder, words
 from anywire.brokers.local import line as module
-from anywire.brokers.local.line import HubTalk, Line
+from anywire.brokers.local.line import HubDialogue, HubLine
 from anywire.brokers.local.words import FromHub
 from anywire.errors import ConfigurationError, Refused
 from tests.brokers.local.workers import Clock
@@ -24,16 +24,16 @@ STRANGE = (
 
 
 @asynccontextmanager
-async def a_line(folder: Folder) -> AsyncIterator[tuple[Line, list[FromHub]]]:
+async def a_line(folder: Folder) -> AsyncIterator[tuple[HubLine, list[FromHub]]]:
     """A line that is stopped at the end, and what it was told."""
     told: list[FromHub] = []
 
-    def take(talk: HubTalk, word: FromHub) -> None:
+    def take(talk: HubDialogue, word: FromHub) -> None:
         told.append(word)
 
     async def restore(is_new: bool) -> None: ...
 
-    line = Line(folder, clock=Clock(), take=take, restore=restore)
+    line = HubLine(folder, clock=Clock(), take=take, restore=restore)
     try:
         yield line, told
     finally:
@@ -89,7 +89,7 @@ async def test_a_hub_that_hangs_up_while_it_is_told_things_is_left_for_another(
         tries.append(is_new)
         await line.say(words.List(line.ref(is_own=True), "r"), dict)
 
-    line = Line(folder, clock=Clock(), take=lambda talk, word: None, restore=restore)
+    line = HubLine(folder, clock=Clock(), take=lambda talk, word: None, restore=restore)
     server = await asyncio.start_unix_server(die, folder.hub)
     starting = asyncio.ensure_future(line.start("n1", ""))
     await greeted.wait()

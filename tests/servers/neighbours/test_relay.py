@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from anywire import Anywire
-from anywire.brokers.local.talk import Talk
+from anywire.brokers.local.dialogue import Dialogue
 from anywire.core.clock import Deadlines
 from anywire.core.node import Node
 from anywire.errors import ProtocolError, Refused
@@ -39,15 +39,15 @@ async def relayed(limits: Limits | None = None) -> AsyncIterator[Pair]:
     relay = Relay(standing)
     ours, theirs = socket.socketpair()
 
-    def take(link: Talk[FromStranger], word: FromStranger) -> bool:
+    def take(link: Dialogue[FromStranger], word: FromStranger) -> bool:
         transport.take(word)
         return False
 
     _, owner = await loop.create_unix_connection(
-        lambda: Talk(words.from_stranger, take, lambda link: transport.lost()), sock=ours
+        lambda: Dialogue(words.from_stranger, take, lambda link: transport.lost()), sock=ours
     )
     _, stranger = await loop.create_unix_connection(
-        lambda: Talk(words.from_owner, relay.take, relay.lost), sock=theirs
+        lambda: Dialogue(words.from_owner, relay.take, relay.lost), sock=theirs
     )
     transport = RelayTransport(owner, loop.time)
     transport.attach(sink)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anywire.brokers.local.talk import NO_WORD
+from anywire.brokers.local.dialogue import NO_WORD
 from anywire.brokers.local.words import Framer, frame
 from anywire.servers.neighbours import words
 from anywire.servers.neighbours.words import FromOwner, FromStranger

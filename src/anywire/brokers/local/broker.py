@@ -21,7 +21,7 @@ from typing import Any
 from anywire.brokers.base import Found, Keep, Question
 from anywire.brokers.local import words
 from anywire.brokers.local.folder import Folder
-from anywire.brokers.local.line import HubTalk, Line
+from anywire.brokers.local.line import HubDialogue, HubLine
 from anywire.brokers.local.words import FromHub
 from anywire.errors import ProtocolError
 from anywire.frames import Position, Record, Since, pack_record, unpack_record
@@ -57,7 +57,7 @@ class LocalBroker:
 
     def __init__(self, folder: Path | Folder, *, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder if isinstance(folder, Folder) else Folder(folder)
-        self._line = Line(self._folder, clock=clock, take=self._take, restore=self._restore)
+        self._line = HubLine(self._folder, clock=clock, take=self._take, restore=self._restore)
         self._deliver: Callable[[Record], None] | None = None
         self._broken: Callable[[str, Position | None], None] | None = None
         self._node = ""
@@ -217,7 +217,7 @@ class LocalBroker:
 
     # --- what the hub says ----------------------------------------------------------------------
 
-    def _take(self, talk: HubTalk, word: FromHub) -> None:
+    def _take(self, talk: HubDialogue, word: FromHub) -> None:
         match word:
             case words.Deliver():
                 self._delivered(word.record)
@@ -248,7 +248,7 @@ class LocalBroker:
             except Exception:  # the next one must be delivered
                 log.exception("delivering a record of room %r failed", record.room)
 
-    def _asked(self, talk: HubTalk, word: words.Asked) -> None:
+    def _asked(self, talk: HubDialogue, word: words.Asked) -> None:
         """A question is heard now, in order with what is delivered; its answer may take time."""
         try:
             if self._answer is None:
@@ -264,13 +264,15 @@ class LocalBroker:
         except Exception:
             self._unanswered(talk, word)
 
-    async def _answered(self, talk: HubTalk, word: words.Asked, value: Awaitable[object]) -> None:
+    async def _answered(
+        self, talk: HubDialogue, word: words.Asked, value: Awaitable[object]
+    ) -> None:
         try:
             talk.say(words.Answer(word.ref, await value))
         except Exception:
             self._unanswered(talk, word)
 
-    def _unanswered(self, talk: HubTalk, word: words.Asked) -> None:
+    def _unanswered(self, talk: HubDialogue, word: words.Asked) -> None:
         log.exception("the answer to %s failed", word.question.ask.value)
         talk.say(words.Answer(word.ref, failed=True))
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from anywire.brokers.base import Found
 from anywire.brokers.local import words
+from anywire.brokers.local.dialogue import Dialogue
 from anywire.brokers.local.folder import Folder
-from anywire.brokers.local.talk import Talk
 from anywire.brokers.local.words import FromWorker, frame, raw
 from anywire.brokers.memory import MemoryBroker
 from anywire.errors import ConfigurationError, ProtocolError, Refused
@@ -32,7 +32,7 @@ GRACE = 10.0
 _SWEEP = 5.0
 """Seconds between two looks at what has expired."""
 
-_Worker = Talk[FromWorker]
+_Worker = Dialogue[FromWorker]
 
 
 class Hub:
@@ -111,7 +111,7 @@ class Hub:
     # --- workers --------------------------------------------------------------------------------
 
     def _connection(self) -> _Worker:
-        return Talk(words.from_worker, self._take, self._lost, first=words.GREETING)
+        return Dialogue(words.from_worker, self._take, self._lost, first=words.GREETING)
 
     def _take(self, worker: _Worker, word: FromWorker) -> bool:
         if worker not in self._names:

@@ -1,4 +1,4 @@
-"""Line: a worker's line to the hub: it finds one or becomes it, asks it, and is told.
+"""HubLine: a worker's line to the hub: it finds one or becomes it, asks it, and is told.
 
 When the hub is gone the line looks for another at once. What was asked and not answered is asked
 again where twice is as good as once; of the rest who asked hears `lost`.
@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from anywire.brokers.local import words
+from anywire.brokers.local.dialogue import Dialogue
 from anywire.brokers.local.folder import Folder
 from anywire.brokers.local.hub import Hub
-from anywire.brokers.local.talk import Talk
 from anywire.brokers.local.words import FromHub
 from anywire.errors import ConfigurationError, ProtocolError, Refused
 
@@ -31,10 +31,10 @@ START = 10.0
 _RETRY = (0.005, 0.05)
 """Seconds between two tries to find a hub, from … to."""
 
-HubTalk = Talk[FromHub]
+HubDialogue = Dialogue[FromHub]
 
 
-class Line:
+class HubLine:
     """One worker's line. `take` is given every word that is no answer.
 
     `restore(is_new)` tells a hub what this worker knows, before anybody else may ask it: `is_new`
@@ -64,7 +64,7 @@ class Line:
         folder: Folder,
         *,
         clock: Callable[[], float],
-        take: Callable[[HubTalk, FromHub], None],
+        take: Callable[[HubDialogue, FromHub], None],
         restore: Callable[[bool], Awaitable[None]],
     ) -> None:
         self._folder = folder
@@ -75,7 +75,7 @@ class Line:
         self.hub: Hub | None = None
         """The hub, where this worker is it."""
         self._hub_id = ""
-        self._talk: HubTalk | None = None
+        self._talk: HubDialogue | None = None
         self._standing = asyncio.Event()
         """Set while requests are taken."""
         self._seeking: asyncio.Task[None] | None = None
@@ -166,14 +166,14 @@ class Line:
     def _patience(self, word: words.Request) -> float:
         return SILENCE + (word.timeout if isinstance(word, words.Ask) else 0.0)
 
-    def _late(self, talk: HubTalk | None) -> None:
+    def _late(self, talk: HubDialogue | None) -> None:
         """It answers nothing: it hangs, and another one may take over once it is killed."""
         if talk is not None and talk is self._talk:
             talk.cut(f"the hub did not answer for {SILENCE:g} s")
 
     # --- what the hub says ----------------------------------------------------------------------
 
-    def _told(self, talk: HubTalk, word: FromHub) -> bool:
+    def _told(self, talk: HubDialogue, word: FromHub) -> bool:
         """One word; true where who awaits it must act before what comes behind it."""
         match word:
             case words.Done():
@@ -191,7 +191,7 @@ class Line:
                 self._take(talk, word)
         return False
 
-    def _lost(self, talk: HubTalk) -> None:
+    def _lost(self, talk: HubDialogue) -> None:
         """The hub is gone, or has cut us."""
         if talk is not self._talk:
             return
@@ -248,12 +248,12 @@ class Line:
         self._standing.set()
         return True
 
-    async def _connected(self) -> tuple[HubTalk, words.Welcome]:
+    async def _connected(self) -> tuple[HubDialogue, words.Welcome]:
         """A conversation that was welcomed. Raises OSError."""
         loop = asyncio.get_running_loop()
         welcomed: asyncio.Future[words.Welcome] = loop.create_future()
 
-        def take(talk: HubTalk, word: FromHub) -> bool:
+        def take(talk: HubDialogue, word: FromHub) -> bool:
             if welcomed.done():
                 return self._told(talk, word)
             if not isinstance(word, words.Welcome) or word.version != words.VERSION:
@@ -263,13 +263,13 @@ class Line:
             welcomed.set_result(word)
             return True
 
-        def lost(talk: HubTalk) -> None:
+        def lost(talk: HubDialogue) -> None:
             if not welcomed.done():
                 welcomed.set_exception(ConnectionError("the hub hung up"))
             self._lost(talk)
 
         _, talk = await loop.create_unix_connection(
-            lambda: Talk(words.from_hub, take, lost), self._folder.hub
+            lambda: Dialogue(words.from_hub, take, lost), self._folder.hub
         )
         welcomed.add_done_callback(_heard)
         talk.say(self._greeting)

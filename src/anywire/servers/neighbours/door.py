@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from anywire.brokers.local.talk import NO_WORD, Talk
+from anywire.brokers.local.dialogue import NO_WORD, Dialogue
 from anywire.brokers.local.words import Framer
 from anywire.core.node import Node
 from anywire.errors import ProtocolError
@@ -40,7 +40,7 @@ _BACKLOG = 1024
 _PAUSE = 1.0
 """Seconds for which nobody is let in when that failed: most likely there are no descriptors."""
 
-_Link = Talk[FromStranger]
+_Link = Dialogue[FromStranger]
 Adopt = Callable[[socket.socket, bytes], None]
 
 
@@ -214,7 +214,7 @@ class Door:
             self._links.discard(link)
             guest.lost()
 
-        link = Talk(words.from_stranger, guest.take, lost)
+        link = Dialogue(words.from_stranger, guest.take, lost)
         link.data_received(behind)  # taken once the conversation stands, before what follows
         try:
             loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from anywire.brokers.local.talk import Talk
+from anywire.brokers.local.dialogue import Dialogue
 from anywire.brokers.local.words import frame
 from anywire.core.admission import Elsewhere
 from anywire.core.node import Node
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 2.0
 """Seconds another node has to open its door, and to take a socket."""
 
-_Link = Talk[FromOwner]
+_Link = Dialogue[FromOwner]
 
 
 class Forward:
@@ -208,7 +208,7 @@ class Forward:
             raise ConnectionError(f"node {node} has no door")
         loop = asyncio.get_running_loop()
         _, link = await loop.create_unix_connection(
-            lambda: Talk(words.from_owner, take, lost), door
+            lambda: Dialogue(words.from_owner, take, lost), door
         )
         return link
 

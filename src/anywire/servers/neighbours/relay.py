@@ -7,7 +7,7 @@ session's transport at the owner. Between them are the words of `words`.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from anywire.brokers.local.talk import Talk
+from anywire.brokers.local.dialogue import Dialogue
 from anywire.core.admission import Admitted, admit
 from anywire.core.node import Node
 from anywire.errors import ProtocolError
@@ -18,8 +18,8 @@ from anywire.servers.neighbours.words import FromOwner, FromStranger
 from anywire.transports.base import Sink, Transport
 from anywire.wires.base import Answer, Hello, Wire
 
-_Link = Talk[FromOwner]
-_OwnerLink = Talk[FromStranger]
+_Link = Dialogue[FromOwner]
+_OwnerLink = Dialogue[FromStranger]
 
 
 class Relay:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from anywire.brokers.local.talk import Talk
+from anywire.brokers.local.dialogue import Dialogue
 from anywire.core.node import Node
 from anywire.errors import Closed, ProtocolError
 from anywire.servers.carry import Carry
@@ -13,7 +13,7 @@ from anywire.servers.neighbours.words import FromStranger
 from anywire.servers.static import Reply
 from anywire.wires.base import Hello, Wire
 
-_Link = Talk[FromStranger]
+_Link = Dialogue[FromStranger]
 
 
 class BroughtRequest:

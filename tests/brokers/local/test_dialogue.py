@@ -1,4 +1,4 @@
-"""Tests of anywire.brokers.local.talk."""
+"""Tests of anywire.brokers.local.dialogue."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from anywire.brokers.local import talk as module
+from anywire.brokers.local import dialogue as module
 from anywire.brokers.local import words
-from anywire.brokers.local.talk import Talk
+from anywire.brokers.local.dialogue import Dialogue
 from anywire.brokers.local.words import FromWorker, frame
 from anywire.errors import ProtocolError
 
@@ -24,17 +24,17 @@ class End:
         self.heard: list[str] = []
         self.losses = 0
         self.changed = asyncio.Event()
-        self.talk: Talk[FromWorker] = Talk(words.from_worker, self._take, self._lost)
+        self.talk: Dialogue[FromWorker] = Dialogue(words.from_worker, self._take, self._lost)
         self.other: socket.socket
         self._act = act
 
-    def _take(self, talk: Talk[FromWorker], word: FromWorker) -> bool:
+    def _take(self, talk: Dialogue[FromWorker], word: FromWorker) -> bool:
         assert isinstance(word, words.List)
         self.heard.append(word.room)
         self.changed.set()
         return False if self._act is None else self._act(word)
 
-    def _lost(self, talk: Talk[FromWorker]) -> None:
+    def _lost(self, talk: Dialogue[FromWorker]) -> None:
         self.losses += 1
         self.changed.set()
 

@@ -29,7 +29,7 @@ read; and a relayed WebSocket has a conversation of its own."""
 Heard = TypeVar("Heard")
 
 
-class Talk(asyncio.BufferedProtocol, Generic[Heard]):
+class Dialogue(asyncio.BufferedProtocol, Generic[Heard]):
     """The socket's protocol. `take` is given every word in order; where it returns true, the next
     word waits for the next loop turn, so that who awaits an answer acts before what came after it.
     `first`: bytes that a word may have before `trust`.
@@ -51,8 +51,8 @@ class Talk(asyncio.BufferedProtocol, Generic[Heard]):
     def __init__(
         self,
         decode: Callable[[bytes], Heard],
-        take: "Callable[[Talk[Heard], Heard], bool]",
-        lost: "Callable[[Talk[Heard]], None]",
+        take: "Callable[[Dialogue[Heard], Heard], bool]",
+        lost: "Callable[[Dialogue[Heard]], None]",
         *,
         first: int | None = None,
     ) -> None:
