@@ -10,7 +10,7 @@ FLOORS = (
     {"core"},
     {"transports", "brokers"},
     {"servers", "client"},
-    {"app", "__init__"},
+    {"app", "frameworks", "__init__"},
     {"cli", "testing", "demo", "__main__"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -17,6 +17,7 @@ from anywire.core.member import Member
 from anywire.core.node import Node
 from anywire.core.room import Room
 from anywire.errors import ConfigurationError
+from anywire.frameworks.asking import asking, asks_for_more
 from anywire.limits import Limits
 from anywire.payload import Policy
 from anywire.servers.asgi import AsgiServer
@@ -128,20 +129,20 @@ class Anywire:
     def authenticate(self, function: Function) -> Function:
         """Decorate what says who opens a conversation: `(hello: Hello) -> User | None`.
 
-        It may be async. None is an anonymous user; Refused closes the conversation with 4401.
-        Without it everybody is anonymous, each session with a random id of its own.
+        It may be async, and may ask for what the framework knows that the app is mounted in: its
+        connection, or FastAPI's `Depends`. None is an anonymous user; Refused closes the
+        conversation with 4401. Without it everybody is whom the framework knows, or anonymous, each
+        session with a random id of its own.
         """
         if self._authenticate is not None:
             raise ConfigurationError("the app has an authenticate function already")
-        try:
-            inspect.signature(function).bind(None)
-        except TypeError as error:
-            name = getattr(function, "__name__", "authenticate")
-            raise ConfigurationError(
-                f"{name}() must take one argument, the Hello: {error}"
-            ) from error
-        self._authenticate = function
+        asks = asks_for_more(function)
+        self._authenticate = asking(function, self._scope_of) if asks else function
         return function
+
+    def _scope_of(self, hello: Hello) -> Scope | None:
+        """What an ASGI host said of a connection; None on our own server."""
+        return None if self._asgi is None else self._asgi.scopes.get(hello.seed)
 
     def room(self, name: str) -> Room:
         """A room by name, to publish to from anywhere in this process while the app runs."""
@@ -216,13 +217,15 @@ class Anywire:
             await node.start()
             yield
         finally:
-            hosting.stop()
-            await node.stop()
-            if self._asgi is not None:
-                await self._asgi.stopped()
-            if deadlines is None:
-                node.deadlines.close()
-            self._node = self._hosting = None
+            try:
+                hosting.stop()
+                await node.stop()
+            finally:
+                if self._asgi is not None:
+                    await self._asgi.stopped()
+                if deadlines is None:
+                    node.deadlines.close()
+                self._node = self._hosting = None
 
     def _shape(self) -> str:
         """What this app looks like: the same in each of its workers."""

@@ -24,6 +24,7 @@ from anywire import Closed, Refused
 from anywire.client import Client
 from anywire.client import connect as dial
 from anywire.client.channel import Channel
+from anywire.client.polling import PollDialer
 from tests.e2e.proxy import proxied
 from tests.hosts.app import FLOOD, LIMITS
 
@@ -258,6 +259,21 @@ async def _hundred() -> AsyncIterator[int]:
         yield number
 
 
+async def long_polls_are_carried(host: Host) -> None:
+    """A session without a WebSocket, in the same room as one with it."""
+    polls = dial(f"{host.url}/ws?name=bo", dialer=PollDialer())
+    async with host.client("ana") as ana, polls as bo:
+        a, b = await member(ana, "polls"), await member(bo, "polls")
+        hears = b.events()
+        for number in range(20):
+            await a.call("say", f"ana {number}")
+        assert [(await event(hears, "said"))["text"] for _ in range(20)] == [
+            f"ana {number}" for number in range(20)
+        ]
+        assert await b.call("say", "from a poll") > 0
+        await hears.aclose()
+
+
 async def subprotocols_are_chosen_by_the_wire(host: Host) -> None:
     """The client's first known one; unknown ones are refused where the wire says so."""
     async with await host.socket("/picky/echo", subprotocols=["x", "echo.2", "echo.1"]) as client:
@@ -429,6 +445,7 @@ CASES: list[Case] = [
     messages_are_compressed_where_the_host_does,
     two_clients_meet_call_stream_and_publish,
     a_client_that_was_cut_comes_back_and_misses_nothing,
+    long_polls_are_carried,
     subprotocols_are_chosen_by_the_wire,
     who_is_not_authenticated_is_refused_with_4401,
     a_join_is_refused_in_the_wires_words,

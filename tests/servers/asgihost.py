@@ -40,9 +40,11 @@ def http(path: str = "/", **more: Any) -> Scope:
 
 def websocket(path: str = "/raw/echo", **more: Any) -> Scope:
     """The scope of a WebSocket."""
-    scope = http(path, subprotocols=[], extensions={"websocket.http.response": {}}, **more)
+    scope = http(path)
     del scope["method"]
-    return scope | {"type": "websocket", "scheme": "ws"} | more
+    extensions: Scope = {"websocket.http.response": {}}
+    ours = {"type": "websocket", "scheme": "ws", "subprotocols": [], "extensions": extensions}
+    return scope | ours | more
 
 
 class Line:

@@ -1,271 +1,212 @@
-"""The two ends of one ASGI connection: what is heard, what is said, and how both stop."""
+"""The two ends of an ASGI connection."""
 
 import asyncio
-from collections.abc import Generator
+from typing import Any
 
 import pytest
 
 from anywire.core.stepping import Stepper
 from anywire.servers.asgilink import Hearing, Sending
 from anywire.servers.guest import Message
-from tests.core.support import turns
 
 
-class Host:
-    """A host of queues, and what was heard from it and taken by it."""
+class Ear:
+    """A `receive` that a test feeds, and what was taken from it."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self.taken: list[Any] = []
         self.asked = 0
-        self.hearing = Hearing(self._receive, self._take)
-        self.said: list[str] = []
-        self.drains = 0
-        self.breaks = 0
-        self.takes = asyncio.Event()
-        self.takes.set()
-        self.error: Exception | None = None
-        stepper = Stepper()
-        self.sending = Sending(self._send, stepper, drained=self._drained, broken=self._broken)
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self.hearing = Hearing(self.receive, self.take)
 
-    def tell(self, *kinds: str) -> None:
-        """These are there to be received."""
-        for kind in kinds:
-            self._inbox.put_nowait({"type": kind})
-
-    def say(self, *kinds: str) -> None:
-        """Say these, each of ten bytes."""
-        self.sending.put([({"type": kind}, 10) for kind in kinds])
-
-    async def _receive(self) -> Message:
+    async def receive(self) -> Message:
         self.asked += 1
-        return await self._inbox.get()
+        return await self.inbox.get()
 
-    def _take(self, message: Message) -> None:
-        self.heard.append(message["type"])
-        if message["type"] == "pause":
-            self.hearing.pause()
-        if message["type"] == "leave":
-            assert self.hearing.leave()
+    def take(self, message: Message) -> None:
+        self.taken.append(message["n"])
 
-    async def _send(self, message: Message) -> None:
-        await self.takes.wait()
+    def tell(self, number: int) -> None:
+        self.inbox.put_nowait({"n": number})
+
+    async def turns(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def test_what_the_host_says_is_taken_in_order_until_it_is_left() -> None:
+    ear = Ear()
+    running = asyncio.create_task(ear.hearing.run())
+    for number in range(3):
+        ear.tell(number)
+    await ear.turns()
+    assert ear.taken == [0, 1, 2]
+    assert ear.hearing.leave()
+    assert ear.hearing.leave()
+    await running
+    assert running.cancelling() == 0
+
+
+async def test_after_a_pause_the_host_is_asked_for_nothing() -> None:
+    ear = Ear()
+    running = asyncio.create_task(ear.hearing.run())
+    await ear.turns()
+    ear.hearing.pause()
+    ear.hearing.pause()
+    ear.tell(1)
+    ear.tell(2)
+    await ear.turns()
+    assert (ear.taken, ear.asked) == ([], 1)
+    ear.hearing.resume()
+    ear.hearing.resume()
+    await ear.turns()
+    assert ear.taken == [1, 2]
+    ear.hearing.leave()
+    await running
+
+
+async def test_who_leaves_while_paused_takes_nothing_more() -> None:
+    ear = Ear()
+    running = asyncio.create_task(ear.hearing.run())
+    await ear.turns()
+    ear.hearing.pause()
+    ear.tell(1)
+    await ear.turns()
+    ear.hearing.leave()
+    ear.hearing.pause()
+    await running
+    assert ear.taken == []
+
+
+async def test_it_may_be_left_before_it_runs_and_from_inside() -> None:
+    early, inside = Ear(), Ear()
+    early.hearing.leave()
+    await early.hearing.run()
+    assert early.asked == 0
+
+    def leave(message: Message) -> None:
+        inside.hearing.leave()
+
+    inside.hearing.take = leave
+    inside.tell(1)
+    await inside.hearing.run()
+    assert inside.asked == 1
+
+
+async def test_a_cancellation_of_the_host_is_not_ours_to_swallow() -> None:
+    ear = Ear()
+    running = asyncio.create_task(ear.hearing.run())
+    await ear.turns()
+    running.cancel()
+    ear.hearing.leave()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_where_tasks_cannot_be_cancelled_the_next_message_is_the_end() -> None:
+    ear = Ear()
+    running = asyncio.create_task(ear.hearing.run())
+    await ear.turns()
+    ear.hearing._task = None
+    assert not ear.hearing.leave()
+    ear.tell(1)
+    await running
+    assert ear.taken == []
+
+
+class Mouth:
+    """A `send` that a test holds or breaks, and what was told of it."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.told: list[str] = []
+        self.gate: asyncio.Future[None] | None = None
+        self.error: Exception | None = None
+        self.sending = Sending(
+            self.send,
+            Stepper(),
+            drained=lambda: self.told.append("drained"),
+            broken=lambda: self.told.append("broken"),
+        )
+
+    def hold(self) -> None:
+        self.gate = asyncio.get_running_loop().create_future()
+
+    def let_go(self) -> None:
+        assert self.gate is not None
+        self.gate.set_result(None)
+        self.gate = None
+
+    async def send(self, message: Message) -> None:
+        if self.gate is not None:
+            await self.gate
         if self.error is not None:
             raise self.error
-        self.said.append(message["type"])
+        self.said.append(message["n"])
 
-    def _drained(self) -> None:
-        self.drains += 1
+    def say(self, *numbers: int) -> None:
+        self.sending.put([({"n": number}, 10) for number in numbers])
 
-    def _broken(self) -> None:
-        self.breaks += 1
-
-
-async def run(host: Host) -> asyncio.Task[None]:
-    """Hears until it waits for more."""
-    task = asyncio.create_task(host.hearing.run())
-    await turns()
-    return task
+    async def turns(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
 
 
-# --- hearing --------------------------------------------------------------------------------------
+async def test_what_the_host_takes_at_once_costs_no_task_and_no_word() -> None:
+    mouth = Mouth()
+    before = asyncio.all_tasks()
+    mouth.say(1, 2)
+    mouth.say()
+    assert mouth.said == [1, 2]
+    assert (mouth.sending.size, mouth.sending.is_idle, mouth.told) == (0, True, [])
+    assert asyncio.all_tasks() == before
 
 
-async def test_messages_are_taken_in_order_until_one_of_them_is_the_last() -> None:
-    host = Host()
-    host.tell("a", "b", "leave", "c")
-    async with asyncio.timeout(5):
-        await host.hearing.run()
-    assert (host.heard, host.asked) == (["a", "b", "leave"], 3)
+async def test_what_waits_is_counted_and_leaves_in_order() -> None:
+    mouth = Mouth()
+    mouth.hold()
+    mouth.say(1, 2)
+    mouth.say(3)
+    assert (mouth.said, mouth.sending.size, mouth.sending.is_idle) == ([], 30, False)
+    mouth.let_go()
+    await mouth.turns()
+    assert mouth.said == [1, 2, 3]
+    assert (mouth.sending.size, mouth.sending.is_idle, mouth.told) == (0, True, ["drained"])
 
 
-async def test_a_host_is_asked_for_nothing_while_hearing_is_paused() -> None:
-    host = Host()
-    host.tell("a", "pause", "b", "leave")
-    task = await run(host)
-    assert (host.heard, host.asked) == (["a", "pause"], 2)
-    host.hearing.resume()
-    await task
-    assert host.heard == ["a", "pause", "b", "leave"]
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_host_that_breaks_is_told_once_and_given_nothing_more(is_late: bool) -> None:
+    mouth = Mouth()
+    mouth.error = OSError("gone")
+    if is_late:
+        mouth.hold()
+    mouth.say(1, 2)
+    if is_late:
+        mouth.let_go()
+        await mouth.turns()
+    mouth.error = None
+    mouth.say(3)
+    assert (mouth.said, mouth.told, mouth.sending.is_broken) == ([], ["broken"], True)
+    assert (mouth.sending.size, mouth.sending.is_idle) == (0, True)
 
 
-async def test_what_was_asked_for_before_a_pause_is_kept_until_the_end_of_it() -> None:
-    host = Host()
-    task = await run(host)
-    host.hearing.pause()
-    host.tell("a", "b")
-    await turns()
-    assert (host.heard, host.asked) == ([], 1)
-    host.hearing.resume()
-    host.hearing.pause()
-    await turns()
-    assert host.heard == []
-    host.hearing.resume()
-    await turns()
-    assert host.heard == ["a", "b"]
-    host.hearing.leave()
-    await task
+async def test_after_an_abort_nothing_is_said_or_told() -> None:
+    mouth = Mouth()
+    mouth.hold()
+    mouth.say(1, 2)
+    mouth.sending.abort()
+    await mouth.turns()
+    mouth.gate = None
+    mouth.say(3)
+    mouth.sending.abort()
+    assert (mouth.said, mouth.told, mouth.sending.is_idle) == ([], [], True)
 
 
-async def test_leaving_from_elsewhere_ends_the_wait_and_nothing_else() -> None:
-    host = Host()
-    went_on = asyncio.Event()
-
-    async def serve() -> None:
-        await host.hearing.run()
-        task = asyncio.current_task()
-        assert task is not None
-        assert task.cancelling() == 0
-        await turns()
-        went_on.set()
-
-    task = asyncio.create_task(serve())
-    await turns()
-    assert host.hearing.leave()
-    assert host.hearing.leave()
-    host.hearing.pause()
-    async with asyncio.timeout(5):
-        await task
-    assert went_on.is_set()
-    assert host.heard == []
-
-
-async def test_leaving_while_paused_drops_what_has_come() -> None:
-    host = Host()
-    task = await run(host)
-    host.hearing.pause()
-    host.tell("a")
-    await turns()
-    assert host.hearing.leave()
-    async with asyncio.timeout(5):
-        await task
-    assert host.heard == []
-
-
-async def test_who_has_left_before_asks_for_nothing() -> None:
-    host = Host()
-    assert host.hearing.leave()
-    await host.hearing.run()
-    assert host.asked == 0
-
-
-async def test_leaving_between_two_messages_asks_for_no_other() -> None:
-    host = Host()
-    host.hearing.pause()
-    task = await run(host)
-    host.hearing.leave()
-    async with asyncio.timeout(5):
-        await task
-    assert host.asked == 0
-
-
-@pytest.mark.parametrize("has_left", [False, True])
-async def test_what_cancels_the_host_itself_is_not_swallowed(has_left: bool) -> None:
-    host = Host()
-    task = await run(host)
-    if has_left:
-        host.hearing.leave()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-class Held:
-    """Awaited outside of any task: whoever drives the coroutine answers."""
-
-    def __await__(self) -> Generator[None, Message, Message]:
-        return (yield)
-
-
-async def test_a_host_without_tasks_is_heard_until_its_next_message() -> None:
-    heard: list[Message] = []
-    steps: list[object] = []
-
-    async def receive() -> Message:
-        return await Held()
-
-    def drive() -> None:
-        hearing = Hearing(receive, heard.append)
-        coroutine = hearing.run()
-        coroutine.send(None)
-        steps.append(hearing.leave())
-        try:
-            coroutine.send({"type": "late"})
-        except StopIteration:
-            steps.append("ended")
-
-    asyncio.get_running_loop().call_soon(drive)
-    await turns()
-    assert (steps, heard) == ([False, "ended"], [])
-
-
-# --- sending --------------------------------------------------------------------------------------
-
-
-async def test_what_a_host_takes_at_once_costs_no_task_and_is_no_news() -> None:
-    host = Host()
-    host.say("a", "b")
-    assert (host.said, host.sending.size, host.sending.is_idle) == (["a", "b"], 0, True)
-    await turns()
-    assert host.drains == 0
-
-
-async def test_a_slow_host_is_told_in_order_and_says_once_that_it_has_all() -> None:
-    host = Host()
-    host.takes.clear()
-    host.say("a", "b")
-    host.say("c")
-    host.sending.put([])
-    assert (host.said, host.sending.size, host.sending.is_idle) == ([], 30, False)
-    host.takes.set()
-    await turns()
-    assert (host.said, host.sending.size, host.sending.is_idle) == (["a", "b", "c"], 0, True)
-    assert (host.drains, host.breaks) == (1, 0)
-
-
-@pytest.mark.parametrize("is_slow", [False, True])
-async def test_a_host_that_hung_up_is_told_nothing_more(is_slow: bool) -> None:
-    host = Host()
-    host.error = OSError("gone")
-    if is_slow:
-        host.takes.clear()
-    host.say("a", "b")
-    host.takes.set()
-    await turns()
-    assert (host.breaks, host.drains) == (1, 0)
-    assert (host.sending.size, host.sending.is_broken, host.sending.is_idle) == (0, True, True)
-    host.error = None
-    host.say("c")
-    await turns()
-    assert (host.said, host.breaks) == ([], 1)
-
-
-async def test_an_abort_drops_what_waits_and_is_no_news() -> None:
-    host = Host()
-    host.takes.clear()
-    host.say("a", "b")
-    host.sending.abort()
-    assert (host.sending.size, host.sending.is_broken) == (0, True)
-    host.takes.set()
-    await turns()
-    host.say("c")
-    await turns()
-    assert (host.said, host.drains, host.breaks) == ([], 0, 0)
-    assert host.sending.is_idle
-
-
-async def test_a_host_that_takes_a_message_in_spite_of_an_abort_is_told_no_other() -> None:
-    class Stubborn(Host):
-        async def _send(self, message: Message) -> None:
-            try:
-                await self.takes.wait()
-            except asyncio.CancelledError:
-                self.said.append(message["type"])
-
-    host = Stubborn()
-    host.takes.clear()
-    host.say("a", "b")
-    await turns()
-    host.sending.abort()
-    await turns()
-    assert (host.said, host.sending.size, host.sending.is_idle) == (["a"], 0, True)
+async def test_an_abort_between_two_messages_drops_the_second() -> None:
+    mouth = Mouth()
+    mouth.hold()
+    mouth.say(1, 2)
+    mouth.let_go()
+    mouth.sending._clear()
+    await mouth.turns()
+    assert mouth.said == [1]

@@ -156,7 +156,7 @@ class AsgiServer:
     async def _started(self) -> Node:
         """The running node; started now if nobody has."""
         node = self._running()
-        if node is not None:
+        if node is not None and (self._starting is None or self._starting.done()):
             return node
         if self._starting is None:
             log.info("nobody runs our lifespan: the first request starts the app")

@@ -101,7 +101,8 @@ class AsgiExchange:
         finally:
             if self._socket is not None:
                 self._socket.finish()
-            self._cut()
+            if not self.has_ended:
+                self._cut()
             self._scopes.pop(self._seed, None)
 
     def greet(self, hello: Hello) -> None:
