@@ -2,7 +2,9 @@
 
 import asyncio
 import importlib.metadata
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,6 +215,24 @@ async def test_an_app_runs_once_at_a_time_and_again_after_its_end() -> None:
                     raise AssertionError
             assert app.is_running
         assert not app.is_running
+
+
+async def test_two_apps_of_one_process_with_the_same_paths_meet_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one mount for each tenant: what is said in a room of one is nothing to the other."""
+    monkeypatch.delenv("ANYWIRE_HUB", raising=False)
+    one, two = (made(broker="local")[0] for _ in range(2))
+    for app in (one, two):
+        app.channel("desk")
+    with tempfile.TemporaryDirectory() as place:  # a socket's path is short
+        monkeypatch.setenv("XDG_RUNTIME_DIR", place)
+        async with one.lifespan(), two.lifespan():
+            first, second = (Path(app.node._door).parent for app in (one, two))
+            assert first.parent == second.parent == Path(place) / "anywire"
+            assert first != second
+        async with one.lifespan():
+            assert Path(one.node._door).parent == first
 
 
 async def test_an_app_that_fails_to_start_or_inside_is_not_running(

@@ -48,3 +48,15 @@ def test_fan_out_sets_what_an_outbox_decides_by() -> None:
     payload = Payload(b"x", counted=False, volatile=True)
     assert (payload.counted, payload.volatile) == (False, True)
     assert (payload.policy, payload.room, payload.key) == (None, None, None)
+
+
+def test_a_frame_that_is_packed_counts_with_what_was_packed() -> None:
+    """The payload stands in memory beside it: a full outbox must not hold a thousand times more."""
+
+    class Packing(Counting):
+        def frame(self, payload: Payload) -> bytes:
+            return b"small"
+
+    rest = (Payload(b"y" * 500),)
+    framed = Payload(b"x" * 1000, rest=rest).framed(Packing("ws"))
+    assert (framed.data, framed.size) == (b"small", 1500)

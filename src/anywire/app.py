@@ -3,6 +3,7 @@
 import asyncio
 import importlib.metadata
 import inspect
+import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -40,6 +41,7 @@ KINDS: dict[type, str] = {
 }
 """Classes a handler's parameter may ask for, and where each is found in the scope of a message."""
 
+_numbers = itertools.count()
 _WIRES: dict[str, Callable[[], Wire]] = {"anywire": Own, "raw": Raw}
 
 
@@ -79,6 +81,7 @@ class Anywire:
         self._node: Node | None = None
         self._hosting: Hosting | None = None
         self._asgi: AsgiServer | None = None
+        self._number = next(_numbers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve under a host of ASGI 3: `uvicorn chat:app`, or mounted in another app.
@@ -228,9 +231,13 @@ class Anywire:
                 self._node = self._hosting = None
 
     def _shape(self) -> str:
-        """What this app looks like: the same in each of its workers."""
+        """What this app looks like: the same in each of its workers, and of no other app there.
+
+        Two apps of one process may have the same paths and patterns (one mount for each tenant);
+        all workers make them in the same order.
+        """
         routes = [(route.method, route.path) for wire in self.wires for route in wire.routes()]
-        return f"{routes} {[channel.pattern for channel in self.channels]}"
+        return f"{self._number} {routes} {[channel.pattern for channel in self.channels]}"
 
 
 class Person:

@@ -60,7 +60,8 @@ class Framed:
         self.data = data
         self.key = key
         self.is_volatile = payload.volatile
-        self.size = (payload.size if data is None else len(data)) or 1  # an empty one waits too
+        # What it costs to hold: beside the frame, which may be packed, stands the payload itself.
+        self.size = max(payload.size, len(data or b"")) or 1  # an empty one waits too
 
 
 class Payload:

@@ -41,6 +41,14 @@ def test_a_complaint_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "anywire: this that\n"
 
 
+def test_what_a_complaint_quotes_cannot_drive_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    complain("\x1b]0;owned\x07 a\x9b1m \u202eb \U000e0001 \u20ac")
+    shown = "\\x1b]0;owned\\x07 a\\x9b1m \\u202eb \\U000e0001 \u20ac"
+    assert capsys.readouterr().err == f"anywire: {shown}\n"
+
+
 @pytest.mark.parametrize(
     ("stream", "environ", "expected"),
     [

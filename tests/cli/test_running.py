@@ -114,6 +114,33 @@ async def test_either_loop_serves(loop: str) -> None:
     assert ended.out == "hi\n"
 
 
+WORKER = """
+import os
+from anywire import Anywire
+
+async def site(scope, receive, send):
+    told = f"{os.environ.get('ANYWIRE_HUB')} {app.broker}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": told})
+
+app = Anywire(fallback=site)
+"""
+
+
+async def test_the_served_app_knows_where_workers_meet_and_its_children_do_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "member.py").write_text(WORKER)
+    options = ("--port", "0", "--workers", "2")
+    async with serving("serve", "member:app", *options, cwd=tmp_path) as (_, url):
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        told = (await reader.read()).decode()
+        writer.close()
+    assert "None local:/" in told
+
+
 async def test_several_commands_can_serve_at_once() -> None:
     async with serving("serve", ECHO, "--port", "0") as (_, one):
         async with serving("serve", ECHO, "--port", "0") as (_, two):

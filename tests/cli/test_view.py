@@ -62,6 +62,22 @@ def test_what_a_server_says_cannot_drive_the_terminal() -> None:
     assert words(Style.TERMINAL, said) == "< a\\x1b[2Jb\\x0dc\\x9b1m\td\ne"
 
 
+def test_neither_can_it_where_a_script_talks_and_a_terminal_shows_it() -> None:
+    said = Entry(type="text", data="a\x1b[2Jb\rc\x9b1m\td\ne")
+    shown = View(Style.PIPE, escapes=True).show(said, 0.0)
+    assert shown == Shown("a\\x1b[2Jb\\x0dc\\x9b1m\td\ne")
+    assert View(Style.PIPE).show(said, 0.0) == Shown("a\x1b[2Jb\rc\x9b1m\td\ne")
+    line = View(Style.JSON, escapes=True).show(said, 0.0)
+    assert line is not None
+    assert line.text.isprintable()
+    assert msgspec.json.decode(line.text)["data"] == said.data
+
+
+def test_an_error_in_a_pipe_has_no_control_characters_as_people_read_it() -> None:
+    said = Shown("anywire: no\\x1b[2J", is_error=True)
+    assert View(Style.PIPE).show(failed("no\x1b[2J"), 0.0) == said
+
+
 def test_a_pipe_gets_what_was_received_and_nothing_else() -> None:
     assert words(Style.PIPE, TEXT) == "hi"
     assert words(Style.PIPE, opened()) is None

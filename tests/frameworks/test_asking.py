@@ -1,4 +1,4 @@
-"""What `authenticate` may ask for: the hello, and the connection of the framework around the app."""
+"""What `authenticate` may ask for: the hello, and the connection of the framework around it."""
 
 import functools
 import subprocess

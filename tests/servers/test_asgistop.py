@@ -86,3 +86,25 @@ async def test_outside_of_the_main_thread_nothing_is_changed(sigterm: None) -> N
     signal.signal(signal.SIGTERM, bench.handle)
     await asyncio.to_thread(bench.signals.hear)
     assert signal.getsignal(signal.SIGTERM) == bench.handle
+
+
+async def test_of_two_apps_the_one_that_went_first_lets_the_host_hear() -> None:
+    host = asyncio.Event()
+    told: list[str] = []
+
+    async def tell(name: str) -> None:
+        told.append(name)
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: host.set())
+    try:
+        one = StopSignals(lambda: tell("one"), Stepper())
+        two = StopSignals(lambda: tell("two"), Stepper())
+        one.hear()
+        two.hear()
+        one.forget()  # two stands before it, and calls it as the one before
+        signal.raise_signal(signal.SIGTERM)
+        await host.wait()
+        assert told == ["two"]
+        two.forget()
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -291,6 +291,22 @@ async def test_who_is_refused_hears_the_applications_code_and_words() -> None:
         assert said.body == b"say ?name=\n"
 
 
+async def test_sessions_on_polls_are_as_many_as_connections_may_be() -> None:
+    async with polling(Limits(connections=2)) as (_, client):
+        await client.open()
+        other = Client(client.node, client.asks, client.says)
+        await other.open()
+        client.asks.send(request("/ws/poll"))
+        said = await client.asks.answer()
+        assert said.status == 429
+        assert b"too many sessions on long polls" in said.body
+        assert len(client.node.sessions) == 2
+        assert await other.post({"type": "bye", "code": 1000}) == 204
+        other.ask()
+        await other.asks.answer()
+        await Client(client.node, client.asks, client.says).open()
+
+
 async def test_a_page_of_another_origin_gets_nothing() -> None:
     async with polling() as (_, client):
         client.asks.send(request("/ws/poll", "Origin: https://elsewhere.test"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from anywire.brokers.choice import HUB
 from anywire.errors import ConfigurationError
 from anywire.servers.seat import VARIABLE, Given, Seat
 
@@ -26,11 +27,11 @@ def test_a_seat_is_taken_out_of_the_environment_with_its_sockets() -> None:
     port = listener.getsockname()[1]
     theirs.set_inheritable(True)
     given = Given(3, (listener.detach(),), theirs.detach())
-    environ = {VARIABLE: msgspec.json.encode(given).decode(), "HOME": "/"}
+    environ = {VARIABLE: msgspec.json.encode(given).decode(), HUB: "/run/hub", "HOME": "/"}
     seat = Seat.take(environ)
     assert seat is not None
     assert environ == {"HOME": "/"}
-    assert seat.number == 3
+    assert (seat.number, seat.hub) == (3, "/run/hub")
     (inherited,) = seat.sockets
     with ours, inherited, seat._line:
         assert inherited.getsockname()[1] == port
@@ -38,7 +39,9 @@ def test_a_seat_is_taken_out_of_the_environment_with_its_sockets() -> None:
 
 
 def test_who_was_given_nothing_has_no_seat() -> None:
-    assert Seat.take({}) is None
+    environ = {HUB: "/run/hub"}
+    assert Seat.take(environ) is None
+    assert environ == {HUB: "/run/hub"}
 
 
 @pytest.mark.parametrize("text", ["", "3", '{"number": 1, "sockets": [], "line": 99999}'])

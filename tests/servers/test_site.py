@@ -8,6 +8,7 @@ from anywire.errors import ConfigurationError
 from anywire.payload import Carrier
 from anywire.servers.carry import Exchange
 from anywire.servers.tcp import Server
+from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, Route, Wire
 from anywire.wires.raw import Raw
 from tests.servers.carrying import Poll, Strange, strange
@@ -36,6 +37,26 @@ async def test_a_foreign_page_reaches_no_carrier() -> None:
         said = await client.answer()
         assert said.status in (403, 503)
         assert not poll.held.is_set()
+
+
+async def test_what_a_foreign_page_embeds_reaches_no_wire_though_it_bears_no_origin() -> None:
+    node = make_node()
+    files = {"/anywire.js": ("text/javascript", b"export {}")}
+    wires: list[Wire] = [Own("/ws"), Raw("/open", to="echo", origins="*")]
+    async with serving(node=node, wires=wires, files=files) as server, dial(server) as client:
+        for path, site, status in (
+            ("/ws/poll", "cross-site", 403),
+            ("/ws/poll", "same-site", 403),
+            ("/ws/poll", "same-origin", 200),
+            ("/ws/poll", "none", 200),
+            ("/open", "cross-site", 426),
+            ("/anywire.js", "cross-site", 200),
+        ):
+            sessions = len(node.sessions)
+            client.send(request(path, f"Sec-Fetch-Site: {site}"))
+            assert (await client.answer()).status == status, (path, site)
+            is_new = status == 200 and path == "/ws/poll"
+            assert len(node.sessions) == sessions + is_new
 
 
 async def test_a_session_on_a_plain_route_is_the_wires_bug(

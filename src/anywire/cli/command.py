@@ -58,7 +58,9 @@ def port(text: str) -> int:
 
 def complain(text: str) -> None:
     """Say in one line on stderr what is wrong."""
-    print(f"anywire: {' '.join(text.split())}", file=sys.stderr)
+    # A server may be quoted: what it says must not be able to drive the terminal.
+    said = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in " ".join(text.split()))
+    print(f"anywire: {said}", file=sys.stderr)
 
 
 def mute(stream: TextIO) -> None:

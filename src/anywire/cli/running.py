@@ -66,6 +66,8 @@ def run_worker(app: Anywire, place: Place, seat: Seat, *, loop: str = "auto") ->
     a second SIGTERM, as an init system may signal all processes of a service at once.
     """
     _prepare_process()
+    if seat.hub and app.broker in (None, "local"):
+        app.broker = f"local:{seat.hub}"
     with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
         runner.run(_serve_seat(app, place, seat))
     return 0

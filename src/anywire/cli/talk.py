@@ -107,7 +107,7 @@ class _Sitting:
         is_typed = not self.is_piped and sys.stdout.isatty()
         style = Style.JSON if arguments.json else Style.TERMINAL if is_typed else Style.PIPE
         colors = not arguments.no_color and has_colors(sys.stdout, os.environ)
-        self._view = View(style, has_colors=colors)
+        self._view = View(style, has_colors=colors, escapes=sys.stdout.isatty())
         self._talk: tuple[Talk, Conversation] | None = None
         history = None if arguments.no_history else History(place(os.environ))
         self._terminal = Terminal(is_typed=is_typed, history=history, words=self._words)

@@ -18,6 +18,8 @@ import msgspec
 from anywire.cli.entry import Entry
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_BARE = re.compile(r"[\x7f-\x9f]")
+"""Control characters that JSON does not have to escape."""
 _GREEN, _YELLOW, _BLUE, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[39m"
 
 _QUIT = "(press CTRL+C to quit)"
@@ -42,28 +44,34 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class View:
-    """Shows entries in one style."""
+    """Shows entries in one style.
 
-    __slots__ = ("_has_colors", "_style")
+    `escapes`: control characters are shown, also where the style would pass them on: stdout is a
+    terminal, which what a server says must not be able to drive.
+    """
 
-    def __init__(self, style: Style, *, has_colors: bool = False) -> None:
+    __slots__ = ("_escapes", "_has_colors", "_style")
+
+    def __init__(self, style: Style, *, has_colors: bool = False, escapes: bool = False) -> None:
         self._style = style
         self._has_colors = has_colors
+        self._escapes = escapes or style is Style.TERMINAL
 
     def show(self, entry: Entry, time: float) -> Shown | None:
         """The line for an entry, None where there is none; `time` is unix time."""
         if self._style is Style.JSON:
-            return Shown(_json({"time": round(time, 6), **_fields(entry)}))
+            line = _json({"time": round(time, 6), **_fields(entry)})
+            return Shown(_BARE.sub(_as_json, line) if self._escapes else line)
         if entry.direction == "out" or entry.type == "welcome":
             return None
         text = _words(entry)
         is_error = entry.type == "error"
+        if self._escapes or is_error:  # an error in a pipe goes to stderr, which people read
+            text = _CONTROL.sub(_as_text, text)
         if self._style is Style.PIPE:
             if is_error or entry.type == "listening":
                 return Shown(f"anywire: {text}" if is_error else text, is_error=True)
             return Shown(text) if entry.direction == "in" or entry.type == "pings" else None
-        # What a server says must not be able to drive the terminal.
-        text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
         if entry.direction == "in":
             return Shown(self._colored(_BLUE, f"< {text}"))
         return Shown(
@@ -130,6 +138,14 @@ def _joined(*words: str | None) -> str:
 
 def _value(data: object) -> str:
     return "" if data is msgspec.UNSET else _json(data)
+
+
+def _as_text(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"
+
+
+def _as_json(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _json(value: object) -> str:

@@ -8,9 +8,11 @@ Litestar's `ASGIConnection`) is made from what the host says; everything else is
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, get_origin, get_type_hints
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Annotated, Any, get_origin
 from urllib.parse import quote, urlencode
 
+from anywire.core.signature import EMPTY, Function
 from anywire.errors import ConfigurationError
 from anywire.servers.asgilink import Scope
 from anywire.wires.base import Hello
@@ -21,7 +23,7 @@ _CONNECTIONS = (
 )
 
 ScopeOf = Callable[[Hello], Scope | None]
-Solve = Callable[[Scope], Awaitable[Mapping[str, Any]]]
+Solve = Callable[[Scope], AbstractAsyncContextManager[Mapping[str, Any]]]
 
 
 def asks_for_more(function: Callable[..., Any]) -> bool:
@@ -32,11 +34,11 @@ def asks_for_more(function: Callable[..., Any]) -> bool:
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters:
         raise ConfigurationError(f"{_name(function)}() must take one argument, the Hello")
-    hint = _hints(function).get(parameters[0].name)
-    if get_origin(hint) is Annotated or _is_connection(hint):
+    hint = _hints(function).get(parameters[0].name, Hello)
+    if hint not in (Hello, Any, object) or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
         return True
     return _is_given(parameters[0]) or any(
-        parameter.default is inspect.Parameter.empty or _is_given(parameter)
+        (parameter.default is EMPTY and str(parameter)[0] != "*") or _is_given(parameter)
         for parameter in parameters[1:]
     )
 
@@ -73,10 +75,9 @@ def asking(function: Callable[..., Any], scope_of: ScopeOf) -> Callable[[Hello],
         values: dict[str, Any] = dict.fromkeys(hellos, hello)
         for key, kind in connections.items():
             values[key] = kind(as_request(scope) if _wants_request(kind) else scope)
-        if solve is not None:
-            values.update(await solve(scope))
-        user = function(**values)
-        return await user if inspect.isawaitable(user) else user
+        async with nullcontext({}) if solve is None else solve(scope) as given:
+            user = function(**values, **given)
+            return await user if inspect.isawaitable(user) else user
 
     return authenticate
 
@@ -112,10 +113,8 @@ def as_request(scope: Scope) -> Scope:
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # known to a type checker alone; or no function
-        return {}
+    found = Function(function).parameters
+    return {each.name: each.annotation for each in found if each.annotation is not EMPTY}
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -128,14 +127,15 @@ def _is_given(parameter: inspect.Parameter) -> bool:
 
 
 def _is_connection(kind: Any) -> bool:
-    if not isinstance(kind, type):
+    kind = get_origin(kind) or kind
+    if not isinstance(kind, type) or kind.__name__ == "WebSocket":  # a hello may be a poll's
         return False
     bases = [getattr(sys.modules.get(module), name, None) for module, name in _CONNECTIONS]
     return any(base is not None and issubclass(kind, base) for base in bases)
 
 
-def _wants_request(kind: type) -> bool:
-    return kind.__name__ == "Request"
+def _wants_request(kind: Any) -> bool:
+    return any(base.__name__ == "Request" for base in (get_origin(kind) or kind).__mro__)
 
 
 def _depends(name: str, parameters: Mapping[str, inspect.Parameter]) -> Solve:

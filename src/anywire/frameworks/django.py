@@ -47,6 +47,7 @@ def _user_of(key: str) -> Any:
     try:
         request = HttpRequest()
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+        request.session.cycle_key = lambda: None  # we could not tell the browser of a new one
         user = get_user(request)
         return user if user.is_authenticated else None
     finally:

@@ -5,8 +5,8 @@ written for HTTP (`OAuth2PasswordBearer`, `request: Request`) are understood as 
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import HTTPException, Request, WebSocketException
@@ -21,11 +21,11 @@ CODES = {401: "unauthenticated", 403: "forbidden"}
 
 def solver(
     name: str, parameters: Sequence[inspect.Parameter]
-) -> Callable[[Scope], Awaitable[Mapping[str, Any]]]:
+) -> Callable[[Scope], AbstractAsyncContextManager[Mapping[str, Any]]]:
     """Values of these parameters for a connection.
 
-    Solving raises Refused where a dependency raises HTTPException, or its input is not as declared.
-    Generators end before the conversation begins. Raises ConfigurationError for what FastAPI cannot
+    Solving raises Refused where anything raises HTTPException, or input is not as declared.
+    Generators end once the function has answered. Raises ConfigurationError for what FastAPI cannot
     give.
     """
 
@@ -38,29 +38,32 @@ def solver(
     except Exception as error:
         raise ConfigurationError(f"{name}(): FastAPI cannot give that: {error}") from error
 
-    async def solve(scope: Scope) -> Mapping[str, Any]:
-        async with AsyncExitStack() as stack:
-            scope = {
-                **as_request(scope),
-                "fastapi_inner_astack": stack,
-                "fastapi_function_astack": stack,
-            }
-            try:
+    @asynccontextmanager
+    async def solve(scope: Scope) -> AsyncIterator[Mapping[str, Any]]:
+        try:
+            async with AsyncExitStack() as stack:
+                scope = {
+                    **as_request(scope),
+                    "fastapi_inner_astack": stack,
+                    "fastapi_function_astack": stack,
+                }
+                site = scope.get("app")  # of Starlette or Litestar, it has no overrides
+                overrides = site if hasattr(site, "dependency_overrides") else None
                 solved = await solve_dependencies(
                     request=Request(scope),
                     dependant=dependant,
-                    dependency_overrides_provider=scope.get("app"),
+                    dependency_overrides_provider=overrides,
                     async_exit_stack=stack,
                     embed_body_fields=False,
                 )
-            except HTTPException as error:
-                code = CODES.get(error.status_code, "refused")
-                raise Refused(code, str(error.detail)) from error
-            except WebSocketException as error:
-                raise Refused("refused", error.reason) from error
-            if solved.errors:
-                where = ".".join(map(str, solved.errors[0]["loc"]))
-                raise Refused("invalid", f"{where}: {solved.errors[0]['msg']}")
-        return solved.values
+                if solved.errors:
+                    where = ".".join(map(str, solved.errors[0]["loc"]))
+                    raise Refused("invalid", f"{where}: {solved.errors[0]['msg']}")
+                yield solved.values
+        except HTTPException as error:
+            code = CODES.get(error.status_code, "refused")
+            raise Refused(code, str(error.detail)) from error
+        except WebSocketException as error:
+            raise Refused("refused", error.reason) from error
 
     return solve

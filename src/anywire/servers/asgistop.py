@@ -9,6 +9,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -26,15 +27,14 @@ class StopSignals:
     nothing is changed.
     """
 
-    __slots__ = ("_before", "_handle", "_is_told", "_loop", "_stepper", "_told")
+    __slots__ = ("_before", "_is_told", "_loop", "_stepper", "_told")
 
     def __init__(self, told: Callable[[], Coroutine[Any, Any, None]], stepper: Stepper) -> None:
         self._told = told
         self._stepper = stepper
-        self._before: dict[int, Handler] = {}
+        self._before: dict[int, tuple[Handler, Handler]] = {}  # our handler, and the one before
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_told = False
-        self._handle: Handler = self._heard  # one object: `forget` compares with it
 
     def hear(self) -> None:
         """Stand before the handlers of now; called in the loop that serves."""
@@ -45,20 +45,19 @@ class StopSignals:
         for number in SIGNALS:
             before = signal.getsignal(number)
             if callable(before) and before is not signal.default_int_handler:
-                self._before[number] = before
-                signal.signal(number, self._handle)
+                handle = partial(self._heard, before)
+                self._before[number] = (handle, before)
+                signal.signal(number, handle)
 
     def forget(self) -> None:
         """Put the host's handlers back, where nobody else has changed them."""
-        before, self._before = self._before, {}
-        for number, handler in before.items():
-            if signal.getsignal(number) is self._handle:
-                signal.signal(number, handler)
+        self._is_told = True  # another app may have taken our place, and calls us as the one before
+        hooked, self._before = self._before, {}
+        for number, (handle, before) in hooked.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, before)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        before = self._before.get(number)
-        if before is None:
-            return
+    def _heard(self, before: Handler, number: int, frame: FrameType | None) -> None:
         if self._is_told or self._loop is None or self._loop.is_closed():
             before(number, frame)
             return

@@ -54,6 +54,10 @@ class Polling:
                 await self._forward.request(exchange, wire, hello, admission)
                 return
             case Admitted():
+                if len(self._known) >= self._node.limits.connections:
+                    why = Why(Reason.LIMIT, text="too many sessions on long polls; try again")
+                    exchange.respond(Reply.of(wire.refuse(hello, why)))
+                    return
                 transport = self._open(wire, hello, admission)
             case Attached():
                 transport = self._transport(admission.session)

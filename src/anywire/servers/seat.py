@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from anywire.brokers.choice import HUB
 from anywire.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Seat:
     sockets: list[socket.socket]
     """They listen already."""
     _line: socket.socket
+    hub: str = ""
+    """The folder in which the workers meet."""
     _is_ready: bool = False
 
     @classmethod
@@ -53,9 +56,11 @@ class Seat:
         text = environ.pop(VARIABLE, None)
         if text is None:
             return None
+        hub = environ.pop(HUB, "")
         try:
             given = msgspec.json.decode(text, type=Given)
-            return cls(given.number, list(map(_inherited, given.sockets)), _inherited(given.line))
+            sockets = list(map(_inherited, given.sockets))
+            return cls(given.number, sockets, _inherited(given.line), hub)
         except (msgspec.MsgspecError, OSError) as error:
             raise ConfigurationError(
                 f"{VARIABLE} is for the workers that anywire starts, unset it: {error}"

@@ -142,9 +142,10 @@ class Site(Generic[E]):
             return
         remote = exchange.remote
         origins = self._origins if mount.origins is None else self._mounted[mount.origins]
-        why = origins.why_not(
-            request.header("origin"), request.header("host"), is_secure=exchange.is_secure
-        )
+        origin = request.header("origin")
+        if origin is None and request.header("sec-fetch-site") in ("cross-site", "same-site"):
+            origin = "null"  # Fetch, 3.2: what a page loads as an image or a script bears no Origin
+        why = origins.why_not(origin, request.header("host"), is_secure=exchange.is_secure)
         if why is not None:
             hello = hello_of(request, found, self._node, remote=remote)
             answer = found.wire.refuse(hello, Why(Reason.ORIGIN, text=why))

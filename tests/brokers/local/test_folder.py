@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -148,3 +149,56 @@ def test_a_key_that_somebody_else_made_first_is_the_one(
     monkeypatch.setattr(os, "link", late)
     assert folder.key == b"first"
     assert os.listdir(folder.path) == ["key"]
+
+
+def test_what_was_removed_is_made_again_with_the_key_that_is_known(tmp_path: Path) -> None:
+    first, second = Folder(tmp_path / "a" / "b"), Folder(tmp_path / "a" / "b")
+    key = first.key
+    assert second.key == key
+    shutil.rmtree(tmp_path / "a")
+    first.mend()
+    for path in (first.path, first.path.parent):
+        assert path.stat().st_mode & 0o777 == 0o700
+    assert (first.path / "key").stat().st_mode & 0o777 == 0o600
+    assert Folder(first.path).key == key
+    second.mend()
+    assert (first.key, second.key) == (key, key)
+    assert os.listdir(first.path) == ["key"]
+
+
+def test_whoever_mends_second_takes_the_key_that_is_there(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "a")
+    old = folder.key
+    shutil.rmtree(folder.path)
+    new = Folder(folder.path).key
+    folder.mend()
+    assert old != new
+    assert folder.key == new
+
+
+def test_a_lock_is_held_as_long_as_its_file_is_what_others_would_lock(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "a")
+    lock = folder.lock()
+    assert lock is not None
+    assert folder.holds(lock)
+    (folder.path / "hub.lock").unlink()
+    assert not folder.holds(lock)
+    other = folder.lock()
+    assert other is not None
+    assert folder.holds(other)
+    assert not folder.holds(lock)
+    os.close(lock)
+    os.close(other)
+
+
+def test_a_folder_that_is_kept_is_young(mine: Path) -> None:
+    folder = Folder(mine / "used")
+    assert folder.key
+    (folder.path / "link").symlink_to(folder.path / "nowhere")
+    for path in [*folder.path.iterdir(), folder.path]:
+        aged(path)
+    folder.keep()
+    paths = [folder.path, folder.path / "key", folder.path / "link"]
+    assert all(time.time() - path.lstat().st_mtime < 600 for path in paths)
+    shutil.rmtree(folder.path)
+    folder.keep()  # nothing is there to keep, and the hub sees to that

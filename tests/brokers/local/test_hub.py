@@ -1,8 +1,10 @@
 """Tests of anywire.brokers.local.hub: what it does to who is not a worker of its own."""
 
 import asyncio
+import os
+import shutil
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from anywire.brokers.base import Ask, Question
 from anywire.brokers.local import Folder, Hub, LocalBroker, words
 from tests.brokers.local.workers import Clock, workers
-from tests.contracts.broker import KEEP, said, started
+from tests.contracts.broker import KEEP, after, said, started
+from tests.contracts.broker import words as said_in
 
 
 @pytest.fixture
@@ -114,6 +117,88 @@ async def test_who_leaves_while_it_is_asked_is_missing() -> None:
         await two.stop()
         found = await asking
         assert (found.values, found.missing) == (["r"], ["n2"])
+
+
+def _lock_alone(folder: Path) -> None:
+    (folder / "hub.lock").unlink()
+
+
+@pytest.mark.parametrize("remove", [shutil.rmtree, _lock_alone], ids=["folder", "lock"])
+async def test_a_hub_whose_folder_vanished_gives_way_and_all_meet_again(
+    remove: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As systemd-tmpfiles removes what is old: whoever comes later must not find another hub."""
+    async with workers() as team:
+        one, two = team.broker("n1"), team.broker("n2")
+        first, second = await started(one, "r"), await started(two, "r")
+        key = one.folder.key
+        gone = one._line.hub
+        assert gone is not None
+        remove(team.folder)
+        gone._sweep()
+        assert gone._giving_way is not None
+        await gone._giving_way
+        assert "gives way" in caplog.text
+        late = team.broker("n3")
+        third = await started(late, "r")
+        for broker in (one, two):
+            await broker.subscribe("r")  # answered by a hub that it has found
+        assert Folder(team.folder).key == key
+        assert {one.folder.key, two.folder.key, late.folder.key} == {key}
+        hubs = [broker._line.hub for broker in (one, two, late)]
+        assert sum(hub is not None and hub._server is not None for hub in hubs) == 1
+        async with asyncio.timeout(5):
+            while len(late.doors()) < 3:
+                await late.owner("/", "any")
+        await late.publish(said("again"), KEEP)
+        for heard in (first, second, third):
+            assert await heard.words(1) == ["again"]
+
+
+async def test_a_hub_that_gave_way_leaves_the_next_ones_socket_alone(tmp_path: Path) -> None:
+    old, new = Hub(tmp_path / "hub"), Hub(tmp_path / "hub")
+    await old.start()
+    shutil.rmtree(tmp_path / "hub")
+    new._folder.mend()
+    await new.start()
+    old._sweep()
+    assert old._giving_way is not None
+    await old._giving_way
+    worker = LocalBroker(new._folder)
+    worker.listen("n1", lambda question: question.room)
+    await started(worker)
+    assert not worker.is_hub
+    await worker.stop()
+    await new.stop()
+
+
+async def test_a_hub_keeps_its_folder_young(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "hub")
+    assert folder.key
+    os.utime(folder.path / "key", (1, 1))
+    hub = Hub(folder)
+    await hub.start()
+    assert (folder.path / "key").stat().st_mtime > 1
+    await hub.stop()
+
+
+async def test_a_history_longer_than_a_frame_is_cut_to_its_newest_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(words, "LONGEST", 8_000)
+    async with workers() as team:
+        one = team.broker("n1")
+        await started(one)
+        start = await one.publish(said("-"), KEEP)
+        for number in range(19):
+            await one.publish(said(f"{number} {'x' * 1000}"), KEEP)
+        last = await one.publish(said(f"19 {'x' * 1000}"), KEEP)
+        records, now, lost = await one.since("r", after(start), 100)
+        assert (now, lost) == (last, "limit")
+        told = [str(word).split()[0] for word in said_in(records)]
+        assert told == ["17", "18", "19"]
+        records, _, lost = await one.since("r", after(records[0].position), 100)
+        assert (len(records), lost) == (2, "")
 
 
 def test_the_folder_of_a_hub_may_be_given_as_one(tmp_path: Path) -> None:

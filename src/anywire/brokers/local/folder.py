@@ -4,6 +4,7 @@ It holds the hub's lock and socket, the key that workers and hub show each other
 door. Only its owner may enter it, so that nobody else can pose as a hub or listen.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -99,21 +100,46 @@ class Folder:
         os.close(descriptor)  # it was removed meanwhile: who comes after us has another one
         return None
 
+    def keep(self) -> None:
+        """Be young: what is old is removed from /tmp, by systemd-tmpfiles after ten days."""
+        with contextlib.suppress(OSError):
+            for one in (self.path, *self.path.iterdir()):
+                os.utime(one, follow_symlinks=False)
+
+    def holds(self, lock: int) -> bool:
+        """Whether this descriptor is still what everybody else would lock."""
+        try:
+            return os.path.samestat(os.stat(self.path / "hub.lock"), os.fstat(lock))
+        except OSError:
+            return False
+
+    def mend(self) -> None:
+        """Make what was removed under us again, with the key that those who are here know."""
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(mode=0o700)
+        Folder(self.path)
+        place = self.path / "key"
+        if self._key and not place.exists():
+            self._offer(self._key, place)
+        self._key = self._read_key()
+
     def _read_key(self) -> bytes:
         """The key, made by who comes first: written aside, then linked, so that it is whole."""
         place = self.path / "key"
         if not place.exists():
-            aside = self.path / f"key.{secrets.token_hex(4)}"
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-            try:
-                os.link(aside, place)
-            except FileExistsError:
-                pass  # somebody was faster
-            finally:
-                os.unlink(aside)
+            self._offer(secrets.token_bytes(32), place)
         return place.read_bytes()
+
+    def _offer(self, key: bytes, place: Path) -> None:
+        aside = self.path / f"key.{secrets.token_hex(4)}"
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(key)
+            with contextlib.suppress(FileExistsError):  # somebody was faster
+                os.link(aside, place)
+        finally:
+            os.unlink(aside)
 
 
 def run_time_folder() -> Path | None:

@@ -23,7 +23,7 @@ from anywire.brokers.local.folder import Folder
 from anywire.brokers.local.words import FromWorker, frame, raw
 from anywire.brokers.memory import MemoryBroker
 from anywire.errors import ConfigurationError, ProtocolError, Refused
-from anywire.frames import Record, pack_record, unpack_record
+from anywire.frames import Position, Record, pack_record, unpack_record
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ GRACE = 10.0
 """Seconds that the members of a worker stay listed after its connection was lost."""
 _SWEEP = 5.0
 """Seconds between two looks at what has expired."""
+_KEEP = 3600.0
+"""Seconds after which the folder is made young again."""
 
 _Worker = Dialogue[FromWorker]
 
@@ -43,8 +45,10 @@ class Hub:
         "_clock",
         "_doors",
         "_folder",
+        "_giving_way",
         "_heard",
         "_id",
+        "_keep_at",
         "_lock",
         "_memory",
         "_names",
@@ -68,6 +72,8 @@ class Hub:
         self._heard: dict[str, dict[_Worker, None]] = {}  # by room
         self._asking: dict[int, _Asking] = {}
         self._refs = 0
+        self._keep_at = 0.0
+        self._giving_way: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take the lock and listen. Raises ConfigurationError when another process has the lock."""
@@ -97,8 +103,9 @@ class Hub:
         if self._server is not None:
             self._server.close()
             self._server = None
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._folder.hub)
+            if self._lock is not None and self._folder.holds(self._lock):  # else it is another's
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._folder.hub)
         for asking in list(self._asking.values()):
             asking.end()
         for worker in list(self._names):
@@ -193,8 +200,7 @@ class Hub:
                     self._forget(word.room)
                 return None
             case words.Read():
-                records, position, lost = _now(memory.since(word.room, word.since, word.limit))
-                return [pack_record(record) for record in records], position, lost
+                return _past(*_now(memory.since(word.room, word.since, word.limit)))
             case words.Enter():
                 enter = memory.restore if word.quiet else memory.enter
                 return _now(
@@ -238,8 +244,18 @@ class Hub:
 
     def _sweep(self) -> None:
         """Look at leases and quiet rooms, though no worker may call."""
+        loop = asyncio.get_running_loop()
+        if self._lock is not None and not self._folder.holds(self._lock):
+            log.warning("%s was removed: this hub gives way to another one", self._folder.path)
+            with contextlib.suppress(OSError, ConfigurationError):
+                self._folder.mend()
+            self._giving_way = loop.create_task(self.stop(), name="anywire hub")
+            return
+        if loop.time() >= self._keep_at:
+            self._keep_at = loop.time() + _KEEP
+            self._folder.keep()
         _now(self._memory.renew("", 2 * _SWEEP))
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+        self._sweeper = loop.call_later(_SWEEP, self._sweep)
 
     # --- questions ------------------------------------------------------------------------------
 
@@ -308,6 +324,22 @@ class _Asking:
     def _look(self) -> None:
         if not self._waiting:
             self.end()
+
+
+def _past(
+    records: Sequence[Record], position: Position, lost: str
+) -> tuple[list[bytes], Position, str]:
+    """The newest records that fit into one frame; what was left out is lost."""
+    packed: list[bytes] = []
+    size = 0
+    for record in reversed(records):
+        packed.append(pack_record(record))
+        size += len(packed[-1])
+        if size > words.LONGEST // 2:
+            packed.pop()
+            lost = lost or "limit"
+            break
+    return packed[::-1], position, lost
 
 
 def _now(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -5,6 +5,7 @@ again where twice is as good as once; of the rest who asked hears `lost`.
 """
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import random
@@ -56,6 +57,7 @@ class HubLine:
         "_take",
         "_talk",
         "_waiting",
+        "_why_not",
         "hub",
     )
 
@@ -75,6 +77,7 @@ class HubLine:
         self.hub: Hub | None = None
         """The hub, where this worker is it."""
         self._hub_id = ""
+        self._why_not = ""
         self._talk: HubDialogue | None = None
         self._standing = asyncio.Event()
         """Set while requests are taken."""
@@ -132,6 +135,13 @@ class HubLine:
         Raises Refused: the hub's own, `lost` when it died before it answered, `busy` when there is
         none.
         """
+        try:
+            async with asyncio.timeout(self._patience(word) + PATIENCE):
+                return await self._asked(word, kind)
+        except TimeoutError as error:
+            raise Refused("busy", "there is no hub of the workers; try again") from error
+
+    async def _asked(self, word: words.Request, kind: Any) -> Any:
         if not self._standing.is_set():
             if self._is_stopped:
                 raise Refused("lost", "the worker stops")
@@ -225,6 +235,8 @@ class HubLine:
         try:
             talk, welcome = await self._connected()
         except OSError:
+            with contextlib.suppress(OSError, ConfigurationError):
+                self._folder.mend()
             await self._become()
             return False
         self._talk = talk
@@ -236,7 +248,8 @@ class HubLine:
                 if not future.done():
                     self._waiting[word.ref] = (word, future)
                     talk.say(word)
-        except Refused:  # it went away in the middle
+        except Refused as refused:  # it went away in the middle, or will not have what we know
+            talk.cut(refused.text)
             return False
         except Exception:
             log.exception("the hub of the workers could not be told what this worker knows")
@@ -272,7 +285,7 @@ class HubLine:
             lambda: Dialogue(words.from_hub, take, lost), self._folder.hub
         )
         welcomed.add_done_callback(_heard)
-        talk.say(self._greeting)
+        talk.say(msgspec.structs.replace(self._greeting, key=self._folder.key))
         try:
             async with asyncio.timeout(PATIENCE):
                 welcome = await welcomed
@@ -293,7 +306,9 @@ class HubLine:
                 self.hub = hub
         except OSError as error:
             await hub.stop()
-            log.warning("no hub can be in %s: %s", self._folder.path, error)
+            if str(error) != self._why_not:
+                self._why_not = str(error)
+                log.warning("no hub can be in %s: %s", self._folder.path, error)
 
 
 def _heard(future: asyncio.Future[Any]) -> None:
