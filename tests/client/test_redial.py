@@ -208,3 +208,17 @@ async def test_a_farewell_takes_no_longer_than_it_may(monkeypatch: pytest.Monkey
     await farewell.wait()
     await settle()
     assert owner.opened[0]._end == (1006, "")
+
+
+async def test_a_link_that_was_let_go_of_is_hung_up_on_at_the_end() -> None:
+    owner = Owner()
+    await owner.redial.opening(None)
+    (link,) = owner.opened
+    aborted: list[PipeLink] = []
+    link.abort = lambda: aborted.append(link)  # type: ignore[method-assign]
+    owner.redial.end(Closed(4401, "no"))
+    owner.redial.release(4401, "no")
+    assert aborted == []  # its server has the time of a close handshake
+    owner.redial.abandon()
+    owner.redial.abandon()
+    assert aborted == [link]

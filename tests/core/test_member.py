@@ -32,12 +32,12 @@ async def test_a_member_knows_who_where_and_what_it_is() -> None:
         assert (member.user.id, member.address, member.room.name) == ("ana", "chat:a", "chat:a")
         assert member.hello is peer.session.hello
         assert list(member.rooms) == ["chat:a"]
-        assert member.attached
+        assert (member.attached, member.carrier) == (True, "websocket")
         assert repr(member).startswith("Member('chat:a', user='ana', id='n1.")
         member.state["draft"] = "hi"
         assert member.state == {"draft": "hi"}
         peer.cut()
-        assert not member.attached
+        assert (member.attached, member.carrier) == (False, None)
 
 
 async def test_each_member_has_an_id_of_its_own() -> None:

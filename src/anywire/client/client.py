@@ -223,6 +223,7 @@ class Client:
         self._end(Closed(code, reason), code, by_user=True)
         if farewell is not None:
             await farewell.wait()
+        self._redial.abandon()
         await self._tasks.stop(GOODBYE)
 
     def on(self, event: str, handler: Handler | None = None) -> Handler:

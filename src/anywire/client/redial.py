@@ -64,6 +64,7 @@ class Redial(Generic[L]):
         "_dial",
         "_failed",
         "_farewell",
+        "_given_up",
         "_late",
         "_let_go",
         "_lifecycle",
@@ -118,6 +119,7 @@ class Redial(Generic[L]):
         self._told_state = State.IDLE
         self._openers: list[asyncio.Future[None]] = []
         self._farewell: Farewell[L] | None = None
+        self._given_up: L | None = None
         self.link: L | None = None
         self.ended: AnywireError | None = None
         """Why there will be no link any more."""
@@ -218,7 +220,14 @@ class Redial(Generic[L]):
         if attempt is not None and attempt is not asyncio.current_task():
             attempt.cancel()
         if link is not None:
+            self._given_up = link
             link.close(code, reason)
+
+    def abandon(self) -> None:
+        """Hang up on the link that was let go of last: its server may not have done so yet."""
+        if self._given_up is not None:
+            self._given_up.abort()
+            self._given_up = None
 
     def farewell(self) -> Farewell[L] | None:
         """The link that is there, for who is about to end and waits until it is gone."""

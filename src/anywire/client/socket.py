@@ -279,6 +279,7 @@ class Socket:
         self._end(Closed(code, reason), code, by_user=True)
         if farewell is not None:
             await farewell.wait()
+        self._redial.abandon()
         await self._tasks.stop(GOODBYE)
 
     def reconnect(self) -> None:

@@ -120,6 +120,14 @@ class Member:
         return self.session.hello
 
     @property
+    def carrier(self) -> str | None:
+        """What carries this client right now, as `websocket` or `poll`; None: it is cut. For logs,
+        not for logic.
+        """
+        transport = self.session.transport
+        return None if transport is None else transport.carrier.value
+
+    @property
     def state(self) -> dict[str, Any]:
         """The application's own values; they live as long as the membership, through a resume."""
         if self._state is None:
