@@ -301,6 +301,8 @@ async def test_sessions_on_polls_are_as_many_as_connections_may_be() -> None:
         assert said.status == 429
         assert b"too many sessions on long polls" in said.body
         assert len(client.node.sessions) == 2
+        assert (await client.resume(received=0))["resumed"]  # it is no new one
+        assert len(client.node.sessions) == 2
         assert await other.post({"type": "bye", "code": 1000}) == 204
         other.ask()
         await other.asks.answer()

@@ -175,12 +175,8 @@ class Node:
         """The session of an opening whose transport stands: a new one, or the one it resumes."""
         now = self.now()
         if opening.role is Role.RESUME:
-            found = self.sessions.get(opening.session)
-            if (
-                found is not None
-                and self._may_resume(found, wire, opening, machine, user)
-                and found.resume(transport, machine, opening, now)
-            ):
+            found = self.resumable(wire, opening, machine, user)
+            if found is not None and found.resume(transport, machine, opening, now):
                 return found
             opening = Opening(
                 machine=machine,
@@ -197,18 +193,20 @@ class Node:
             self._send_away(session)
         return session
 
-    def _may_resume(
-        self, found: Session, wire: Wire, opening: Opening, machine: Machine, user: User
-    ) -> bool:
-        """The secret and the identity must both be right: rights are checked again at each resume.
+    def resumable(
+        self, wire: Wire, opening: Opening, machine: Machine, user: User
+    ) -> Session | None:
+        """The session that this opening may go on with, if there is one.
 
+        The secret and the identity must both be right: rights are checked again at each resume.
         The codec too: what is kept is written already.
         """
-        if found.wire is not wire or machine.codec is not found.codec:
-            return False
+        found = self.sessions.get(opening.session)
+        if found is None or found.wire is not wire or machine.codec is not found.codec:
+            return None
         if self.is_stopping or not found.accepts(opening.token):
-            return False
-        return found.user.is_same(user)
+            return None
+        return found if found.user.is_same(user) else None
 
     def enlist(self, session: Session) -> None:
         """It is known now whose session this is."""

@@ -16,7 +16,7 @@ from anywire.servers.carry import Carry, Exchange
 from anywire.servers.neighbours.forward import Forward
 from anywire.servers.static import Reply, text
 from anywire.transports.poll import Farewell, PollTransport
-from anywire.wires.base import Answer, Hello, Reason, Why, Wire
+from anywire.wires.base import Answer, Hello, Reason, Role, Why, Wire
 
 FAREWELL = "x-anywire-close"
 """Header of the last answer of all: the close code and, percent-encoded, the reason."""
@@ -54,7 +54,9 @@ class Polling:
                 await self._forward.request(exchange, wire, hello, admission)
                 return
             case Admitted():
-                if len(self._known) >= self._node.limits.connections:
+                if len(self._known) >= self._node.limits.connections and not self._is_back(
+                    wire, admission
+                ):
                     why = Why(Reason.LIMIT, text="too many sessions on long polls; try again")
                     exchange.respond(Reply.of(wire.refuse(hello, why)))
                     return
@@ -110,6 +112,14 @@ class Polling:
         """What this session is heard and told by, if it is by polls."""
         _, transport = self._known.get(session.id, (None, None))
         return transport if transport is session.transport else None
+
+    def _is_back(self, wire: Wire, admitted: Admitted) -> bool:
+        """Whether it goes on with a session that stands: then it is no new one."""
+        opening, machine, user = admitted.opening, admitted.machine, admitted.user
+        return (
+            opening.role is Role.RESUME
+            and self._node.resumable(wire, opening, machine, user) is not None
+        )
 
     def _open(self, wire: Wire, hello: Hello, admitted: Admitted) -> PollTransport:
         node = self._node

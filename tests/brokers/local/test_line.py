@@ -199,7 +199,9 @@ async def test_the_key_of_a_folder_that_others_made_again_is_learned(tmp_path: P
             await line.stop()
 
 
-async def test_a_hub_that_will_not_have_what_we_know_is_hung_up_on(tmp_path: Path) -> None:
+async def test_a_hub_that_will_not_have_what_we_know_is_hung_up_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     talks: list[HubDialogue] = []
 
     async def restore(is_new: bool) -> None:
@@ -215,4 +217,5 @@ async def test_a_hub_that_will_not_have_what_we_know_is_hung_up_on(tmp_path: Pat
     async with asyncio.timeout(5):
         await line.start("n1", "")
     assert [talk.is_over for talk in talks] == [True, False]
+    assert "was cut: it says so" in caplog.text  # at once, and not when the hub hears us again
     await line.stop()

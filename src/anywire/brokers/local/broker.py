@@ -81,7 +81,8 @@ class LocalBroker:
     @property
     def is_hub(self) -> bool:
         """Whether this process serves the hub."""
-        return self._line.hub is not None
+        hub = self._line.hub
+        return hub is not None and hub.is_serving
 
     # Broker
 

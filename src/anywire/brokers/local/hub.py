@@ -75,6 +75,11 @@ class Hub:
         self._keep_at = 0.0
         self._giving_way: asyncio.Task[None] | None = None
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether workers can come."""
+        return self._server is not None
+
     async def start(self) -> None:
         """Take the lock and listen. Raises ConfigurationError when another process has the lock."""
         if not await self.try_start():
