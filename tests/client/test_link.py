@@ -194,3 +194,17 @@ async def test_a_close_ends_a_pause_for_the_answer_stands_behind_it() -> None:
         await heard.until(lambda: bool(heard.ends))
         assert heard.ends[0][0] in (1000, 4000)
         assert link.was_clean
+
+
+async def test_an_end_is_told_though_the_server_has_reset_the_connection() -> None:
+    def reset() -> None:
+        raise OSError("Transport endpoint is not connected")
+
+    async with oracle(echo) as url:
+        link = await SocketDialer().dial(url, Request())
+        heard = Heard()
+        link.start(heard)
+        link._transport.write_eof = reset  # type: ignore[attr-defined]
+        link.close(1000, "")  # we said goodbye first: so we end our half when it has answered
+        await heard.until(lambda: bool(heard.ends))
+        assert heard.ends[0][0] == 1000

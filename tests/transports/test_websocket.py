@@ -200,6 +200,20 @@ async def test_a_broken_rule_is_told_to_both_ends() -> None:
         assert reason
 
 
+async def test_a_broken_rule_is_told_though_the_peer_has_reset_the_connection() -> None:
+    async with connected() as pair:
+        assert isinstance(pair.peer, Client)
+        assert isinstance(pair.transport, WebSocketTransport)
+
+        def reset() -> None:
+            raise OSError("Transport endpoint is not connected")
+
+        pair.transport._writer.write_eof = reset  # type: ignore[method-assign]
+        pair.peer.writer.write(b"\x81\x01x")
+        await pair.sink.until(lambda: bool(pair.sink.ends))
+        assert pair.sink.ends[0][0] == 1002
+
+
 async def test_an_end_without_a_close_frame_is_1006() -> None:
     async with connected() as pair:
         assert isinstance(pair.peer, Client)

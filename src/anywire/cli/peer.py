@@ -5,6 +5,7 @@ are, pings and pongs told, no beats, so that a client may be silent as long as i
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from anywire.client.dial import Receiver, Watcher
@@ -141,7 +142,8 @@ class Peer(asyncio.Protocol):
         else:
             # It may still be sending: hanging up before it has read our close frame would reset
             # the connection and take the reason with it.
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer may have reset it already
+                self._transport.write_eof()
         self._hang_up_later()
 
     def _hang_up_later(self) -> None:

@@ -4,6 +4,7 @@ A thin edge: bytes go into `net.connection`, messages come out. It knows no prot
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -315,7 +316,8 @@ class SocketLink(asyncio.Protocol):
         if self._transport.can_write_eof():
             # It may still be sending: hanging up before it has read our close frame would reset
             # the connection and take the reason with it.
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer may have reset it already
+                self._transport.write_eof()
         else:
             self._transport.close()
 

@@ -5,6 +5,7 @@ answered; and waits for nothing longer than `Limits` say, with one deadline and 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
@@ -288,7 +289,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._is_paused = False
             transport.resume_reading()
         if transport.can_write_eof():
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer may have reset it already
+                transport.write_eof()
 
     def _cut(self) -> None:
         exchange, self._exchange = self._exchange, None

@@ -6,6 +6,7 @@ one owns no task, no timer and no buffer.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -257,7 +258,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
             # frame would reset the connection and take the reason with it.
             self.resume()
             if self._writer.can_write_eof():
-                self._writer.write_eof()
+                with contextlib.suppress(OSError):  # the peer may have reset it already
+                    self._writer.write_eof()
             self._hang_up_later()
         self._tell(close)
 
