@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -301,6 +301,15 @@ async def test_ctrl_c_at_a_terminal_stops_all(app: str) -> None:
     assert "KeyboardInterrupt" not in person.screen
 
 
+@pytest.fixture
+def hearing_hangups() -> Iterator[None]:
+    """What these tests start hears a SIGHUP, though they may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hearing_hangups")
 async def test_workers_go_with_their_terminal(app: str) -> None:
     options = ("--workers", "2", "--port", "0", "--log-level", "info")
     async with at_terminal("serve", app, *options) as person:
