@@ -113,3 +113,27 @@ async def test_after_a_hole_everybody_is_told_who_is_here_once() -> None:
             told = peer.news()
             assert [frame["t"] for frame in told] == ["Presence", "Presence"]
             assert all(frame["whole"] for frame in told)
+
+
+async def test_who_is_told_again_is_at_the_address_itself_and_the_room_must_still_be() -> None:
+    async with running() as bench:
+        bench.channel("desk", presence=True)
+        bench.channel("hall")
+        there, visitor = bench.connect(user="ana"), bench.connect(user="bo")
+        there.join("desk")
+        visitor.join("hall")
+        await visitor.session.members["hall"].enter(bench.node.room("desk"))
+        there.news(), visitor.news()
+        bench.node.broken("desk", None)
+        bench.clock.move(RELIST)
+        await turns()
+        assert [frame["t"] for frame in there.news()] == ["Presence"]
+        assert visitor.news() == []  # it hears the room, and is no member of the address
+        bench.node.broken("desk", None)
+        visitor.cut()
+        there.cut()
+        await turns()
+        assert "desk" not in bench.node.rooms
+        bench.clock.move(RELIST)
+        await turns()
+        assert there.news() == []
