@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from anywire.limits import Limits
 from anywire.net.http1 import field
 from anywire.payload import Carrier, Payload
-from anywire.servers.carry import Exchange
+from anywire.servers.carry import Exchange, whole
 from anywire.servers.exchange import HttpExchange
 from anywire.servers.static import Reply
 from anywire.servers.tcp import Server
@@ -53,7 +53,7 @@ async def events(exchange: Exchange, wire: Wire, hello: Hello) -> None:
 
 async def post(exchange: Exchange, wire: Wire, hello: Hello) -> None:
     """The body, and to whom it was sent."""
-    body = await exchange.body()
+    body = await whole(exchange)
     exchange.respond(Reply(200, [("X-To", hello.address or "")], body))
 
 

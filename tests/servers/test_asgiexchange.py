@@ -11,6 +11,7 @@ import pytest
 from anywire.core.stepping import Stepper
 from anywire.errors import Closed
 from anywire.servers.asgiexchange import AsgiExchange, path_of, request_of, user_of
+from anywire.servers.carry import whole
 from anywire.servers.exchange import AHEAD
 from anywire.servers.guest import Message, Receive, Send
 from anywire.servers.static import Reply, text
@@ -90,7 +91,7 @@ async def test_a_body_is_read_in_parts_as_fast_as_it_is_wanted() -> None:
         await may_read.wait()
         while part := await exchange.read():
             parts.append(part)
-        assert exchange.is_whole
+        assert exchange._incoming.is_whole
         exchange.respond(text(200, "thanks"))
 
     held = line(answer, http(method="POST", headers=[(b"transfer-encoding", b"chunked")]))
@@ -111,7 +112,7 @@ async def test_a_body_over_the_bound_is_refused(length: bytes | None) -> None:
         exchange.bound(10)
         if not exchange.is_gone:
             with pytest.raises(Closed):
-                await exchange.body()
+                await whole(exchange)
 
     held = line(answer, http(method="POST", headers=headers))
     if length is None:
@@ -127,7 +128,7 @@ async def test_a_client_that_leaves_ends_reads_and_waits() -> None:
 
     async def answer(exchange: AsgiExchange) -> None:
         with pytest.raises(Closed):
-            await exchange.body()
+            await whole(exchange)
         await exchange.gone()
         exchange.respond(text(200, "to nobody"))
         exchange.start(200, [])

@@ -4,20 +4,19 @@ Also the HTTP answer to a WebSocket's request that is refused before it is accep
 has the extension `websocket.http.response`; where it has not, the answer is the host's own 403.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable
 from urllib.parse import quote
 from uuid import UUID
 
 from anywire.core.clock import Deadlines
 from anywire.core.stepping import Stepper
-from anywire.errors import Closed
 from anywire.limits import Limits
 from anywire.net.head import Request
 from anywire.servers.asgilink import Hearing, Scope, Sending
 from anywire.servers.asgisocket import AsgiSocket
 from anywire.servers.exchange import AHEAD
 from anywire.servers.guest import Message, Receive, Send
+from anywire.servers.incoming import Incoming
 from anywire.servers.static import Reply, text
 from anywire.wires.base import Hello, User
 
@@ -32,24 +31,20 @@ class AsgiExchange:
     """
 
     __slots__ = (
-        "_buffered",
+        "_incoming",
         "_is_socket",
         "_limit",
         "_may_deny",
-        "_parts",
         "_prefix",
         "_scopes",
         "_seed",
         "_silent",
-        "_size",
         "_socket",
-        "_waiters",
         "has_begun",
         "has_ended",
         "hearing",
         "is_gone",
         "is_secure",
-        "is_whole",
         "remote",
         "request",
         "scope",
@@ -69,9 +64,8 @@ class AsgiExchange:
         client = scope.get("client")
         self.remote = str(client[0]) if client else ""
         self.is_secure = scope.get("scheme") in ("https", "wss")
+        self._incoming = Incoming()
         self.hearing = Hearing(receive, self._take)
-        self.is_whole = False
-        """The whole request is here."""
         self.is_gone = False
         self.has_begun = False
         self.has_ended = False
@@ -79,13 +73,9 @@ class AsgiExchange:
         self._prefix = "websocket.http.response" if self._is_socket else "http.response"
         extensions = scope.get("extensions") or {}
         self._may_deny = not self._is_socket or "websocket.http.response" in extensions
-        self.sending = Sending(send, stepper, drained=self._wake, broken=self._cut)
-        self._parts: list[bytes] = []
-        self._buffered = 0
-        self._size = 0
+        self.sending = Sending(send, stepper, drained=self._incoming.wake, broken=self._cut)
         self._limit: int | None = None
         self._silent = self.request.method == "HEAD"
-        self._waiters: list[asyncio.Future[None]] = []
         self._socket: AsgiSocket | None = None
         self._scopes = {} if scopes is None else scopes
         self._seed = b""
@@ -97,7 +87,7 @@ class AsgiExchange:
             if self._socket is not None:
                 await self._socket.last_word()
             while not (self.sending.is_idle or self.sending.is_broken):
-                await self._changed()
+                await self._incoming.changed()
         finally:
             if self._socket is not None:
                 self._socket.finish()
@@ -116,34 +106,20 @@ class AsgiExchange:
     def bound(self, limit: int) -> None:
         """Refuse a body over so many bytes, by its length or while it is read: 413."""
         self._limit = limit
-        if (self.request.length or 0) > limit or self._size > limit:
+        if (self.request.length or 0) > limit or self._incoming.size > limit:
             self.fail(413, f"a body has at most {limit} bytes here")
 
     async def read(self) -> bytes:
         """The next part of the body; empty once it is whole. Raises Closed if it never will be."""
-        while not self._parts:
-            if self.is_whole:
-                return b""
-            if self.is_gone or self.has_ended:
-                raise Closed
-            await self._changed()
-        data = b"".join(self._parts)
-        self._parts.clear()
-        self._buffered = 0
-        self.hearing.resume()
+        data = await self._incoming.read()
+        if data:
+            self.hearing.resume()
         return data
-
-    async def body(self) -> bytes:
-        """The whole body; `bound` must be set. Raises Closed, also when it was over the limit."""
-        parts: list[bytes] = []
-        while part := await self.read():
-            parts.append(part)
-        return b"".join(parts)
 
     async def gone(self) -> None:
         """Wait until the client is gone or the response is whole."""
         while not (self.is_gone or self.has_ended):
-            await self._changed()
+            await self._incoming.changed()
 
     # --- the response ---------------------------------------------------------------------------
 
@@ -179,13 +155,13 @@ class AsgiExchange:
             return
         self._body(data, is_last=True)
         self.has_ended = True
-        self._wake()
+        self._incoming.stop()
         self.hearing.leave()
 
     async def drained(self) -> None:
         """Wait until the host has taken what was written, or the client is gone."""
         while not (self.sending.is_idle or self.is_gone):
-            await self._changed()
+            await self._incoming.changed()
 
     def fail(self, status: int, reason: str) -> None:
         """Answer so if nothing was said yet, then hang up."""
@@ -208,6 +184,7 @@ class AsgiExchange:
         """Accept the WebSocket, which takes over what is heard and said."""
         self._say({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
         self.has_begun = self.has_ended = True
+        self._incoming.stop()
         self._socket = AsgiSocket(
             self.hearing, self.sending, now=now, deadlines=deadlines, limits=limits
         )
@@ -224,18 +201,16 @@ class AsgiExchange:
         kind = message["type"]
         if kind in ("http.disconnect", "websocket.disconnect"):
             self.abort()
-        elif kind == "http.request" and not self.is_whole:
-            self.is_whole = not message.get("more_body", False)
-            data = message.get("body", b"")
+        elif kind == "http.request" and not self._incoming.is_whole:
+            incoming, data = self._incoming, message.get("body", b"")
             if data:
-                self._size += len(data)
-                self._parts.append(data)
-                self._buffered += len(data)
-                if self._limit is not None and self._size > self._limit:
+                incoming.feed(data)
+                if self._limit is not None and incoming.size > self._limit:
                     self.bound(self._limit)
-                elif self._buffered > AHEAD:
+                elif incoming.unread > AHEAD:
                     self.hearing.pause()
-            self._wake()
+            if not message.get("more_body", False):
+                incoming.finish()
 
     def _body(self, data: bytes, *, is_last: bool) -> None:
         if self.has_ended or not self.has_begun or not self._may_deny:
@@ -252,20 +227,8 @@ class AsgiExchange:
     def _cut(self) -> None:
         """The client is gone, or hears nothing more."""
         self.is_gone = True
-        self._parts.clear()
-        self._wake()
+        self._incoming.stop(drop=True)
         self.hearing.leave()
-
-    async def _changed(self) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(future)
-        await future
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for future in waiters:
-            if not future.done():
-                future.set_result(None)
 
 
 def request_of(scope: Scope) -> Request:

@@ -33,10 +33,6 @@ class Exchange(Protocol):
         """The next part of the body; empty once it is whole. Raises Closed if it never will be."""
         ...
 
-    async def body(self) -> bytes:
-        """The whole body; `bound` must be set. Raises Closed."""
-        ...
-
     async def gone(self) -> None:
         """Wait until the client is gone or the response is whole."""
         ...
@@ -88,3 +84,11 @@ class Served(Exchange, Protocol):
 
 Carry = Callable[[Exchange, Wire, Hello], Coroutine[Any, Any, None]]
 """Answers requests of one carrier; it is started at once, and ends the exchange."""
+
+
+async def whole(exchange: Exchange) -> bytes:
+    """All of a request's body; its exchange must be `bound`. Raises Closed, also past the bound."""
+    parts: list[bytes] = []
+    while part := await exchange.read():
+        parts.append(part)
+    return b"".join(parts)

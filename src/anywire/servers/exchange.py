@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from anywire.errors import Closed
 from anywire.net.http1 import CONTINUE, LAST_CHUNK, Request, chunk, head, response
 from anywire.servers.carry import Served
+from anywire.servers.incoming import Incoming
 from anywire.servers.static import Reply
 from anywire.wires.base import Hello
 
@@ -67,22 +67,18 @@ class HttpExchange:
     """One request and its response. `rest` is what came behind the head of an upgrade."""
 
     __slots__ = (
-        "_buffered",
         "_chunked",
         "_head",
+        "_incoming",
         "_left",
         "_limit",
         "_link",
-        "_parts",
         "_silent",
-        "_size",
-        "_waiters",
         "_wants_continue",
         "has_begun",
         "has_ended",
         "hops",
         "is_gone",
-        "is_whole",
         "keeps",
         "request",
         "rest",
@@ -93,19 +89,14 @@ class HttpExchange:
         self.hops = hops
         """How many nodes have passed its socket on."""
         self.rest = b""
-        self.is_whole = False
-        """The whole request is here."""
         self.is_gone = False
         """The client is gone, or was refused."""
         self.has_begun = False
         self.has_ended = False
         self.keeps = request.keep_alive
         self._link = link
-        self._parts: list[bytes] = []
-        self._buffered = 0
-        self._size = 0
+        self._incoming = Incoming()
         self._wants_continue = request.expects_continue
-        self._waiters: list[asyncio.Future[None]] = []
         self._head = b""
         self._chunked = False
         self._silent = False
@@ -116,6 +107,11 @@ class HttpExchange:
     def transport(self) -> asyncio.Transport:
         """For addresses and TLS facts; it is written to through the exchange."""
         return self._link.transport
+
+    @property
+    def is_whole(self) -> bool:
+        """The whole request is here."""
+        return self._incoming.is_whole
 
     @property
     def remote(self) -> str:
@@ -139,7 +135,7 @@ class HttpExchange:
     @property
     def wants_pause(self) -> bool:
         """Enough is here unread, or an upgrade is being decided."""
-        return self._buffered > AHEAD or self.request.upgrade
+        return self._incoming.unread > AHEAD or self.request.upgrade
 
     @property
     def has_spoken(self) -> bool:
@@ -152,38 +148,24 @@ class HttpExchange:
         """Refuse a body over so many bytes, by its length or while it is read: 413."""
         self._limit = limit
         length = self.request.length
-        if (0 if length is None else length) > limit or self._size > limit:
+        if (0 if length is None else length) > limit or self._incoming.size > limit:
             self._link.fail(413, f"a body has at most {limit} bytes here")
 
     async def read(self) -> bytes:
         """The next part of the body; empty once it is whole. Raises Closed if it never will be."""
-        if self._wants_continue and not self._size and not self.is_whole:
+        if self._wants_continue and not self._incoming.size and not self.is_whole:
             self._wants_continue = False
             if not (self.has_begun or self.is_gone):
                 self._link.transport.write(CONTINUE)
-        while not self._parts:
-            if self.is_whole:
-                return b""
-            if self.is_gone or self.has_ended:  # nothing is read for who was answered already
-                raise Closed
-            await self._changed()
-        data = b"".join(self._parts)
-        self._parts.clear()
-        self._buffered = 0
-        self._link.control()
+        data = await self._incoming.read()
+        if data:
+            self._link.control()
         return data
-
-    async def body(self) -> bytes:
-        """The whole body; `bound` must be set. Raises Closed, also when it was over the limit."""
-        parts: list[bytes] = []
-        while part := await self.read():
-            parts.append(part)
-        return b"".join(parts)
 
     async def gone(self) -> None:
         """Wait until the client is gone or the response is whole."""
         while not (self.is_gone or self.has_ended):
-            await self._changed()
+            await self._incoming.changed()
 
     # --- the response ---------------------------------------------------------------------------
 
@@ -247,7 +229,7 @@ class HttpExchange:
     async def drained(self) -> None:
         """Wait until the kernel has taken everything written, or the client is gone."""
         while self._link.is_full and not self.is_gone:
-            await self._changed()
+            await self._incoming.changed()
 
     def fail(self, status: int, reason: str) -> None:
         """Answer so if nothing was said yet, then hang up."""
@@ -270,7 +252,7 @@ class HttpExchange:
         self._link.transport.set_protocol(protocol)
         if is_full:
             protocol.pause_writing()
-        self._wake()
+        self._incoming.stop()
         rest, self.rest = self.rest, b""
         return rest
 
@@ -289,29 +271,23 @@ class HttpExchange:
 
     def feed(self, data: bytes) -> None:
         """A part of the body is here."""
-        self._size += len(data)
-        if self._limit is not None and self._size > self._limit:
+        self._incoming.feed(data)
+        if self._limit is not None:
             self.bound(self._limit)
-            return
-        self._parts.append(data)
-        self._buffered += len(data)
-        self._wake()
 
     def feed_end(self) -> None:
         """The request is whole."""
-        self.is_whole = True
-        self._wake()
+        self._incoming.finish()
 
     def drain(self) -> None:
         """The kernel has taken everything."""
-        self._wake()
+        self._incoming.wake()
 
     def cut(self) -> None:
         """The client is gone."""
         self.is_gone = True
         self._head = b""
-        self._parts.clear()
-        self._wake()
+        self._incoming.stop(drop=True)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -332,19 +308,8 @@ class HttpExchange:
     def _end(self) -> None:
         self.has_ended = True
         self.keeps = self.keeps and self.is_whole
-        self._wake()
+        self._incoming.stop()
         self._link.done(self)
-
-    async def _changed(self) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(future)
-        await future
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for future in waiters:
-            if not future.done():
-                future.set_result(None)
 
 
 def _length(fields: Iterable[tuple[str | bytes, str | bytes]]) -> int | None:

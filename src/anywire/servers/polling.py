@@ -12,7 +12,7 @@ from anywire.core.node import Node
 from anywire.core.session import Session
 from anywire.errors import ProtocolError
 from anywire.payload import Carrier, Payload
-from anywire.servers.carry import Carry, Exchange
+from anywire.servers.carry import Carry, Exchange, whole
 from anywire.servers.neighbours.forward import Forward
 from anywire.servers.static import Reply, text
 from anywire.transports.poll import Farewell, PollTransport
@@ -94,7 +94,7 @@ class Polling:
         if transport is None:
             exchange.respond(_waits(wire, hello))
             return
-        body = await exchange.body()
+        body = await whole(exchange)
         try:
             messages = wire.unpack(Carrier.POST, body)
         except ProtocolError as error:

@@ -18,6 +18,7 @@ from anywire.brokers.local.words import LONGEST, frame
 from anywire.limits import Limits
 from anywire.payload import Carrier
 from anywire.servers.carry import Exchange
+from anywire.servers.carry import whole as whole_body
 from anywire.servers.neighbours import door as module
 from anywire.servers.neighbours import words
 from anywire.servers.neighbours.door import FIRST, Door
@@ -341,7 +342,7 @@ async def test_words_that_belong_to_nothing_end_a_conversation(house: House) -> 
 
 async def test_what_follows_the_first_word_is_heard_in_order() -> None:
     async def carry(exchange: Exchange, wire: Wire, hello: Hello) -> None:
-        exchange.respond(Reply(200, [], await exchange.body()))
+        exchange.respond(Reply(200, [], await whole_body(exchange)))
 
     async with pair(wires=[Own("/ws")], carriers={Carrier.POST: carry}) as (one, _):
         parts = [bytes((65 + n,)) * 3 for n in range(5)]

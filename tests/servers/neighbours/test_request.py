@@ -9,7 +9,7 @@ from anywire.core.admission import Elsewhere, admit
 from anywire.errors import Closed, ProtocolError
 from anywire.limits import Limits
 from anywire.payload import Carrier, Payload
-from anywire.servers.carry import Exchange
+from anywire.servers.carry import Exchange, whole
 from anywire.servers.hosting import Hosting
 from anywire.servers.neighbours import words
 from anywire.servers.neighbours.request import BroughtRequest
@@ -150,7 +150,7 @@ async def test_who_writes_much_waits_for_the_client() -> None:
 
 async def test_a_body_reaches_the_owner_and_its_limit_holds_there() -> None:
     async def act(exchange: Exchange) -> None:
-        exchange.respond(Reply(200, [], await exchange.body()))
+        exchange.respond(Reply(200, [], await whole(exchange)))
 
     body = b"x" * 300_000
     sent = request("/s?at=n0", "Connection: close", method="POST", body=body)
@@ -160,7 +160,7 @@ async def test_a_body_reaches_the_owner_and_its_limit_holds_there() -> None:
     async def tight(exchange: Exchange) -> None:
         exchange.bound(1000)
         with pytest.raises(Closed):
-            await exchange.body()
+            await whole(exchange)
 
     heard, _ = await streamed(tight, sent)
     assert heard.startswith(b"HTTP/1.1 413 ")
@@ -310,7 +310,7 @@ async def test_a_bound_counts_what_has_come_already() -> None:
     exchange.bound(4)
     assert exchange.has_ended
     with pytest.raises(Closed):
-        await exchange.body()
+        await whole(exchange)
 
 
 async def test_a_reader_that_was_cancelled_hinders_nobody() -> None:

@@ -8,6 +8,7 @@ from anywire.core.node import Node
 from anywire.errors import Closed, ProtocolError
 from anywire.servers.carry import Carry
 from anywire.servers.exchange import log_failure
+from anywire.servers.incoming import Incoming
 from anywire.servers.neighbours import words
 from anywire.servers.neighbours.words import FromStranger
 from anywire.servers.static import Reply
@@ -22,14 +23,11 @@ class BroughtRequest:
     __slots__ = (
         "_carry",
         "_hello",
+        "_incoming",
         "_is_taken",
-        "_is_whole",
         "_limit",
         "_link",
         "_node",
-        "_parts",
-        "_size",
-        "_waiters",
         "_wire",
         "has_begun",
         "has_ended",
@@ -42,12 +40,9 @@ class BroughtRequest:
         self._hello = hello
         self._carry = carry
         self._link: _Link | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._incoming = Incoming()
         self._limit = hello.limits.body
-        self._is_whole = False
         self._is_taken = True
-        self._waiters: list[asyncio.Future[None]] = []
         self.is_gone = False
         self.has_begun = False
         self.has_ended = False
@@ -73,22 +68,21 @@ class BroughtRequest:
         """A part of the body, or that the client has taken what was written."""
         match word:
             case words.Part():
-                self._size += len(word.data)
-                if self._check():
-                    self._parts.append(word.data)
+                self._incoming.feed(word.data)
+                self._check()
             case words.End():
-                self._is_whole = True
+                self._incoming.finish()
             case words.Taken():
                 self._is_taken = True
+                self._incoming.wake()
             case _:
                 raise ProtocolError(f"{type(word).__name__} is no part of a request")
-        self._wake()
         return False
 
     def lost(self) -> None:
         """The client is gone, or the node that has it."""
         self.is_gone = True
-        self._wake()
+        self._incoming.stop()
 
     # --- what a carrier does --------------------------------------------------------------------
 
@@ -99,27 +93,12 @@ class BroughtRequest:
 
     async def read(self) -> bytes:
         """The next part of the body; empty once it is whole."""
-        while not self._parts:
-            if self._is_whole:
-                return b""
-            if self.is_gone or self.has_ended:
-                raise Closed
-            await self._changed()
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
-
-    async def body(self) -> bytes:
-        """The whole body."""
-        parts: list[bytes] = []
-        while part := await self.read():
-            parts.append(part)
-        return b"".join(parts)
+        return await self._incoming.read()
 
     async def gone(self) -> None:
         """Wait until the client is gone or the response is whole."""
         while not (self.is_gone or self.has_ended):
-            await self._changed()
+            await self._incoming.changed()
 
     def respond(self, reply: Reply) -> None:
         """Answer with all there is to say."""
@@ -151,7 +130,7 @@ class BroughtRequest:
     async def drained(self) -> None:
         """Wait until the client has taken what was written, or is gone."""
         while not (self._is_taken or self.is_gone):
-            await self._changed()
+            await self._incoming.changed()
 
     def fail(self, status: int, reason: str) -> None:
         """Answer so if nothing was said yet, then hang up."""
@@ -160,13 +139,11 @@ class BroughtRequest:
             self._say(words.Broken(status, reason))
             self._end()
 
-    def _check(self) -> bool:
-        """Whether what came of the body is not too much."""
-        if self._size <= self._limit:
-            return True
-        self._parts.clear()
-        self.fail(413, f"a body has at most {self._limit} bytes here")
-        return False
+    def _check(self) -> None:
+        """Refuse what came of the body, if it is too much."""
+        if self._incoming.size > self._limit:
+            self._incoming.stop(drop=True)
+            self.fail(413, f"a body has at most {self._limit} bytes here")
 
     def _say(self, word: words.FromOwner) -> None:
         if self._link is not None and not self.is_gone:
@@ -174,18 +151,7 @@ class BroughtRequest:
 
     def _end(self) -> None:
         self.has_ended = True
-        self._wake()
-
-    async def _changed(self) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(future)
-        await future
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for future in waiters:
-            if not future.done():
-                future.set_result(None)
+        self._incoming.stop()
 
 
 def _text(value: str | bytes) -> str:
