@@ -10,23 +10,23 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-from anywire.core.admission import Admitted, Elsewhere, admit
+from anywire.core.admission import Elsewhere
 from anywire.core.node import Node
 from anywire.core.stepping import Stepper
-from anywire.limits import Limits
 from anywire.servers.asgiexchange import AsgiExchange
 from anywire.servers.asgilink import Scope
 from anywire.servers.asgisocket import AsgiSocket
 from anywire.servers.asgistop import StopSignals
-from anywire.servers.exchange import failed
+from anywire.servers.entrance import Entrance
 from anywire.servers.guest import Asgi, Lifespan, Receive, Send
 from anywire.servers.hello import hello_of
 from anywire.servers.hosting import Hosting
+from anywire.servers.neighbours.forward import Forward
 from anywire.servers.neighbours.relay import Relay
 from anywire.servers.origin import Origins
 from anywire.servers.routes import Found
 from anywire.servers.site import Site
-from anywire.servers.static import File, Reply, client_files, text
+from anywire.servers.static import File, client_files, text
 from anywire.wires.base import Answer, Hello, Wire
 
 log = logging.getLogger(__name__)
@@ -231,61 +231,34 @@ class AsgiServer:
         subprotocols = tuple(scope.get("subprotocols") or ())
         hello = hello_of(exchange.request, found, node, remote=remote, subprotocols=subprotocols)
         exchange.greet(hello)
+        upgrade = _Upgrade(exchange, hello, found.wire, node, self._hosting().forward)
+        Entrance(node, found, hello, upgrade).open()
 
-        def admitted(result: object, error: BaseException | None) -> None:
-            if exchange.is_gone:
-                if isinstance(result, Relay):
-                    result.abandon()
-                return
-            try:
-                if error is not None:
-                    raise error
-                if isinstance(result, Admitted):
-                    self._attach(exchange, node, found, hello, result)
-                elif isinstance(result, Relay):
-                    self._relay(exchange, node, hello, result)
-                elif isinstance(result, Elsewhere):
-                    relaying = self._hosting().forward.relay(found.wire, hello, result, beats=False)
-                    stepper.start(relaying, admitted, "anywire relay")
-                else:
-                    assert isinstance(result, Answer)
-                    self._answer(exchange, node, result)
-            except asyncio.CancelledError:
-                exchange.respond(text(503, "the server stops"))
-            except Exception as bug:
-                failed(exchange, bug)
 
-        stepper = node.dispatcher.stepper
-        stepper.start(admit(node, found.wire, hello), admitted, "anywire admission")
+class _Upgrade:
+    """One request whose socket is the host's (`entrance.Upgrade`)."""
 
-    def _attach(
-        self, exchange: AsgiExchange, node: Node, found: Found, hello: Hello, admitted: Admitted
+    __slots__ = ("_forward", "_hello", "_node", "_wire", "exchange")
+
+    def __init__(
+        self, exchange: AsgiExchange, hello: Hello, wire: Wire, node: Node, forward: Forward
     ) -> None:
-        opening = admitted.opening
-        socket = self._accept(exchange, node, opening.subprotocol, hello.limits)
-        try:
-            session = node.open(found.wire, hello, opening, admitted.machine, admitted.user, socket)
-        except Exception:
-            log.exception("opening a session of %s failed", found.wire.name)
-            socket.close(1011, "internal")
-            return
-        socket.attach(session)
+        self.exchange = exchange
+        self._hello = hello
+        self._wire = wire
+        self._node = node
+        self._forward = forward
 
-    def _relay(self, exchange: AsgiExchange, node: Node, hello: Hello, relay: Relay) -> None:
-        socket = self._accept(exchange, node, relay.subprotocol, hello.limits)
-        socket.attach(relay)
-        relay.attach(socket)
+    def accept(self, subprotocol: str | None) -> AsgiSocket:
+        """Have the host say yes."""
+        node = self._node
+        return self.exchange.accept(
+            subprotocol, now=node.now, deadlines=node.deadlines, limits=self._hello.limits
+        )
 
-    def _answer(self, exchange: AsgiExchange, node: Node, answer: Answer) -> None:
-        if answer.code is None:
-            exchange.respond(Reply.of(answer))
-            return
-        socket = self._accept(exchange, node, answer.subprotocol, node.limits)
-        socket.write([payload.framed(socket.framing) for payload in answer.payloads])
-        socket.close(answer.code, answer.reason)
+    def begin(self) -> None:
+        """What came meanwhile is the host's to tell."""
 
-    def _accept(
-        self, exchange: AsgiExchange, node: Node, subprotocol: str | None, limits: Limits
-    ) -> AsgiSocket:
-        socket = exchange.accept(subprotocol, now=node.now, deadlines=node.deadlines, limits=limits)
-        return socket
+    async def elsewhere(self, elsewhere: Elsewhere) -> Relay | Answer | None:
+        """Be between the host and the owner of the session: a host's socket cannot be given."""
+        return await self._forward.relay(self._wire, self._hello, elsewhere, beats=False)

@@ -4,23 +4,23 @@ The order is the host's duty: origin, handshake, then the wire and `authenticate
 suspends unless `authenticate` does. See docs/decisions/0009-authentication-before-anything.md.
 """
 
-import asyncio
 import logging
 
 from msgspec import UNSET
 
-from anywire.core.admission import Admitted, Elsewhere, admit
+from anywire.core.admission import Elsewhere
 from anywire.core.node import Node
 from anywire.limits import Deflate, Limits
 from anywire.net.handshake import Accepted, Denied, Offer, accept, read_offer
-from anywire.servers.exchange import HttpExchange, failed
+from anywire.servers.entrance import Entrance
+from anywire.servers.exchange import HttpExchange
 from anywire.servers.hello import hello_of
 from anywire.servers.neighbours.forward import Forward
 from anywire.servers.neighbours.relay import Relay
 from anywire.servers.routes import Found
-from anywire.servers.static import Reply, text
+from anywire.servers.static import text
 from anywire.transports.websocket import WebSocketTransport
-from anywire.wires.base import Answer, Hello, Mount, Wire
+from anywire.wires.base import Answer, Hello, Wire
 
 log = logging.getLogger(__name__)
 
@@ -41,85 +41,71 @@ class Upgrader:
         if isinstance(offer, Denied):
             exchange.respond(text(offer.status, offer.reason, *offer.headers))
             return
-        node = self._node
+        node, mount = self._node, found.route.mount
         hello = hello_of(
             exchange.request, found, node, remote=remote, subprotocols=offer.subprotocols
         )
         hello.hops = exchange.hops
-
-        def admitted(result: object, error: BaseException | None) -> None:
-            if exchange.is_gone or exchange.has_begun:
-                if isinstance(result, Relay):
-                    result.abandon()
-                return
-            try:
-                if error is not None:
-                    raise error
-                if isinstance(result, Admitted):
-                    self._attach(exchange, found, hello, offer, result)
-                elif isinstance(result, Relay):
-                    self._relay(exchange, found, offer, result)
-                elif isinstance(result, Elsewhere):
-                    elsewhere = self._elsewhere(exchange, found.wire, hello, result)
-                    stepper.start(elsewhere, admitted, "anywire hand-over")
-                else:
-                    assert isinstance(result, Answer)
-                    self._answer(exchange, found, offer, result)
-            except asyncio.CancelledError:
-                exchange.respond(text(503, "the server stops"))
-            except Exception as bug:
-                failed(exchange, bug)
-
-        stepper = node.dispatcher.stepper
-        stepper.start(admit(node, found.wire, hello), admitted, "anywire admission")
-
-    def _attach(
-        self, exchange: HttpExchange, found: Found, hello: Hello, offer: Offer, admitted: Admitted
-    ) -> None:
-        wire, opening = found.wire, admitted.opening
-        transport, rest = self._accept(exchange, found.route.mount, offer, opening.subprotocol)
-        try:
-            session = self._node.open(
-                wire, hello, opening, admitted.machine, admitted.user, transport
-            )
-        except Exception:
-            log.exception("opening a session of %s failed", wire.name)
-            transport.close(1011, "internal")
-            return
-        transport.attach(session)
-        if rest:
-            transport.data_received(rest)
-
-    async def _elsewhere(
-        self, exchange: HttpExchange, wire: Wire, hello: Hello, elsewhere: Elsewhere
-    ) -> Relay | Answer | None:
-        """Give the socket to the owner of the session, or be between them; None: it has it."""
-        can_go = not exchange.is_secure and elsewhere.user is None
-        if can_go and await self._forward.hand_over(exchange, elsewhere):
-            return None
-        return await self._forward.relay(wire, hello, elsewhere)
-
-    def _relay(self, exchange: HttpExchange, found: Found, offer: Offer, relay: Relay) -> None:
-        transport, rest = self._accept(exchange, found.route.mount, offer, relay.subprotocol)
-        transport.attach(relay)
-        relay.attach(transport)
-        if rest:
-            transport.data_received(rest)
-
-    def _answer(self, exchange: HttpExchange, found: Found, offer: Offer, answer: Answer) -> None:
-        if answer.code is None:
-            exchange.respond(Reply.of(answer))
-            return
-        transport, _ = self._accept(exchange, found.route.mount, offer, answer.subprotocol)
-        transport.write([payload.framed(transport.framing) for payload in answer.payloads])
-        transport.close(answer.code, answer.reason)
-
-    def _accept(
-        self, exchange: HttpExchange, mount: Mount, offer: Offer, subprotocol: str | None
-    ) -> tuple[WebSocketTransport, bytes]:
         deflate = self._deflate if mount.deflate is UNSET else mount.deflate
-        accepted = accept(offer, subprotocol, deflate=deflate)
-        return take_socket(exchange, accepted, self._node, limits=mount.limits)
+        upgrade = _Upgrade(exchange, offer, deflate, hello, found.wire, node, self._forward)
+        Entrance(node, found, hello, upgrade).open()
+
+
+class _Upgrade:
+    """One request whose socket is ours (`entrance.Upgrade`)."""
+
+    __slots__ = (
+        "_deflate",
+        "_forward",
+        "_hello",
+        "_node",
+        "_offer",
+        "_rest",
+        "_transport",
+        "_wire",
+        "exchange",
+    )
+
+    def __init__(
+        self,
+        exchange: HttpExchange,
+        offer: Offer,
+        deflate: Deflate | None,
+        hello: Hello,
+        wire: Wire,
+        node: Node,
+        forward: Forward,
+    ) -> None:
+        self.exchange = exchange
+        self._offer = offer
+        self._deflate = deflate
+        self._hello = hello
+        self._wire = wire
+        self._node = node
+        self._forward = forward
+        self._transport: WebSocketTransport | None = None
+        self._rest = b""
+
+    def accept(self, subprotocol: str | None) -> WebSocketTransport:
+        """Say 101."""
+        accepted = accept(self._offer, subprotocol, deflate=self._deflate)
+        limits = self._hello.limits
+        self._transport, self._rest = take_socket(
+            self.exchange, accepted, self._node, limits=limits
+        )
+        return self._transport
+
+    def begin(self) -> None:
+        """Hear what came behind the request's head."""
+        if self._rest and self._transport is not None:
+            self._transport.data_received(self._rest)
+
+    async def elsewhere(self, elsewhere: Elsewhere) -> Relay | Answer | None:
+        """Give the socket to the owner of the session, or be between them."""
+        can_go = not self.exchange.is_secure and elsewhere.user is None
+        if can_go and await self._forward.hand_over(self.exchange, elsewhere):
+            return None
+        return await self._forward.relay(self._wire, self._hello, elsewhere)
 
 
 def take_socket(
