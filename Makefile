@@ -13,6 +13,7 @@ DEV_READY := .venv/.ready-dev
 CLIENT := src/anywire/static/anywire.js
 CLIENT_READY := clients/js/node_modules/.ready
 NODE_TESTS_READY := tests/js/node_modules/.ready
+OFFICIAL := src/anywire/static/socket.io.min.js src/anywire/static/sockjs.min.js
 CLIENT_SOURCE := $(shell find clients/js/src clients/js/*.json clients/js/*.mjs -type f 2>/dev/null)
 GORILLA := build/gorilla-peer
 NPM := npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
@@ -23,6 +24,7 @@ TOKEN ?=
 WIRE ?=
 SUITE ?=
 WSTEST ?=
+REPO ?=
 ARGS ?=
 
 # Floors 0 to 2 (tests/test_layers.py): here every branch is tested.
@@ -44,7 +46,7 @@ demo: ## serve the chat (HOST=127.0.0.1 PORT=8000 TOKEN=made-up)
 	@echo "[1/3] Python environment"
 	@sh scripts/node.sh
 	@$(MAKE) $(RUN_READY)
-	@echo "[2/3] Browser client"
+	@echo "[2/3] Browser client, and the official clients beside it on the page"
 	@$(MAKE) $(CLIENT)
 	@echo "[3/3] Serving the chat; Ctrl-C stops it"
 	@exec $(BIN)/anywire demo --host "$(HOST)" --port "$(PORT)" $(if $(TOKEN),--token "$(TOKEN)")
@@ -103,12 +105,12 @@ docs: $(DEV_READY) ## build the documentation into site/; a warning fails
 
 .PHONY: conformance
 ifeq ($(SUITE),)
-conformance: $(DEV_READY) $(NODE_TESTS_READY) $(GORILLA) ## the protocol suites alone (WIRE=raw: those naming it; SUITE=autobahn WSTEST=path: that one)
+conformance: $(DEV_READY) $(NODE_TESTS_READY) $(GORILLA) ## the protocol suites alone (WIRE=raw: those naming it; SUITE=socketio REPO=path: that one)
 	@echo "[1/1] Protocol suites$(if $(WIRE), of $(WIRE))"
 	@$(BIN)/pytest $(wildcard tests/contracts tests/net tests/wires tests/client tests/interop) $(if $(WIRE),-k "$(WIRE)") $(ARGS)
 else
 conformance: $(RUN_READY)
-	@$(BIN)/python -m conformance.suites.$(SUITE) $(if $(WSTEST),--wstest "$(WSTEST)") $(ARGS)
+	@$(BIN)/python -m conformance.suites.$(SUITE) $(if $(WSTEST),--wstest "$(WSTEST)") $(if $(REPO),--repo "$(REPO)") $(ARGS)
 endif
 
 .PHONY: bench
@@ -159,9 +161,15 @@ $(DEV_READY): pyproject.toml constraints.txt scripts/environment.sh
 
 $(CLIENT_READY): clients/js/package.json clients/js/package-lock.json
 	@sh scripts/node.sh
-	@echo "      installing the build tools of the browser client"
+	@echo "      installing the build tools of the browser client, and socket.io-client and sockjs-client"
 	@cd clients/js && $(NPM)
 	@touch $@
+
+# What the page of the demo shows beside our own client, as their authors built it, with their licences.
+src/anywire/static/%.min.js: $(CLIENT_READY)
+	@mkdir -p $(@D)
+	@cp clients/js/node_modules/$*-client/LICENSE $(@D)/$*-client.LICENSE
+	@cp clients/js/node_modules/$*-client/dist/$*.min.js $@
 
 $(NODE_TESTS_READY): tests/js/package.json tests/js/package-lock.json
 	@sh scripts/node.sh
@@ -174,7 +182,7 @@ $(GORILLA): tests/interop/gorilla/main.go scripts/gorilla.sh
 	@sh scripts/gorilla.sh
 	@touch $@
 
-$(CLIENT): $(CLIENT_READY) $(CLIENT_SOURCE)
+$(CLIENT): $(CLIENT_READY) $(CLIENT_SOURCE) $(OFFICIAL)
 	@echo "      building the browser client"
 	@cd clients/js && npm run --silent build
 	@mkdir -p $(@D)

@@ -17,16 +17,20 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from contenders import (
     ANYWIRE,
+    ANYWIRE_SOCKETIO,
     HERE,
     OWN,
     PEERS,
     PYTHON,
+    PYTHON_SOCKETIO,
+    SOCKETIO,
     UVICORN,
     WEBSOCKETS,
     WS,
@@ -62,13 +66,22 @@ class Workload:
     connections: int
     in_flight: int
     servers: tuple[Server, ...]
+    """Anywire comes first."""
+
+    def names(self) -> list[str]:
+        """What it may be asked for by: the beginnings of its name, by words, and the name."""
+        return list(accumulate(self.name.split("-"), "{}-{}".format))
 
 
+EVENT_SERVERS = (ANYWIRE_SOCKETIO, SOCKETIO, PYTHON_SOCKETIO)
 WORKLOADS = (
     Workload("echo-1", "echo", 64, 1, (ANYWIRE, OWN, WS, UVICORN, WEBSOCKETS)),
     Workload("echo-16", "echo", 64, 16, (ANYWIRE, WS, UVICORN, WEBSOCKETS)),
     Workload("fanout-1", "fanout", 1000, 1, (ANYWIRE, OWN, WS, UVICORN, WEBSOCKETS)),
     Workload("fanout-16", "fanout", 1000, 16, (ANYWIRE, WS, UVICORN, WEBSOCKETS)),
+    Workload("socketio-echo-1", "echo", 64, 1, EVENT_SERVERS),
+    Workload("socketio-echo-16", "echo", 64, 16, EVENT_SERVERS),
+    Workload("socketio-fanout-16", "fanout", 1000, 16, EVENT_SERVERS),
 )
 
 
@@ -83,8 +96,8 @@ class Effort:
     """The whole comparison takes no longer."""
 
 
-FULL = Effort(rounds=5, warmup=1.0, measured=1.5, limit=360.0)
-QUICK = Effort(rounds=1, warmup=0.3, measured=0.5, limit=60.0)
+FULL = Effort(rounds=5, warmup=1.0, measured=1.5, limit=540.0)
+QUICK = Effort(rounds=1, warmup=0.3, measured=0.5, limit=90.0)
 
 
 def load(
@@ -138,7 +151,7 @@ class Comparison:
                     continue
                 samples[workload.name, server.name] = sample
                 print(
-                    f"round {number}/{self.effort.rounds}  {workload.name:<9}  {server.name:<16}  "
+                    f"round {number}/{self.effort.rounds}  {workload.name:<18}  {server.name:<16}  "
                     f"{sample.server_cpu_us:8.2f} us CPU per message  {sample.rate:>9,.0f}/s",
                     flush=True,
                 )
@@ -175,7 +188,7 @@ class Comparison:
                 raise RunFailed(
                     f"the generator ended with {done.returncode}: {done.stderr[-2000:]}"
                 )
-            if server is ANYWIRE or "python" in server.command[0]:
+            if server.name == ANYWIRE.name or "python" in server.command[0]:
                 self.loops[server.name] = running.loop()
         try:
             sample = json.decode(done.stdout, type=Sample)
@@ -224,13 +237,13 @@ def spelled() -> str:
 
 def report(comparison: Comparison, average: float) -> list[str]:
     """Both tables and the conditions, as lines of Markdown."""
-    servers = (ANYWIRE, OWN, WS, UVICORN, WEBSOCKETS)
+    servers = dict.fromkeys(s.name for w in comparison.workloads for s in w.servers)
     return [
         *bound_table(read_budget(HERE / "budget.toml"), comparison.rounds),
         "",
         *sample_table(
             [workload.name for workload in comparison.workloads],
-            [server.name for server in servers],
+            list(servers),
             comparison.rounds,
         ),
         "",
@@ -241,9 +254,12 @@ def report(comparison: Comparison, average: float) -> list[str]:
 def options() -> argparse.Namespace:
     """The command line."""
     names = [workload.name for workload in WORKLOADS]
+    short = dict.fromkeys(name for workload in WORKLOADS for name in workload.names())
     parser = argparse.ArgumentParser(description="Measures anywire against its peers.")
-    parser.add_argument("--quick", action="store_true", help="one short round, under a minute")
-    parser.add_argument("--only", action="append", choices=names, help="this workload, repeatable")
+    parser.add_argument("--quick", action="store_true", help="one short round, under 90 s")
+    parser.add_argument(
+        "--only", action="append", choices=short, help="workloads that begin so, repeatable"
+    )
     parser.add_argument(
         "--profile", choices=names, help="instead: where anywire's time goes in this workload"
     )
@@ -269,7 +285,7 @@ def stop(number: int, frame: FrameType | None) -> NoReturn:
 def compare(asked: argparse.Namespace, cores: tuple[int, int]) -> int:
     """Runs a comparison, prints its tables and keeps those of a full one."""
     effort = QUICK if asked.quick else FULL
-    chosen = [w for w in WORKLOADS if asked.only is None or w.name in asked.only]
+    chosen = [w for w in WORKLOADS if asked.only is None or {*w.names()} & {*asked.only}]
     average = os.getloadavg()[0]
     latest = time.monotonic() + effort.limit
     comparison = Comparison(effort, chosen, cores, latest, rounds=[], loops={})
@@ -304,7 +320,7 @@ def main() -> int:
         if asked.profile is None:
             return compare(asked, cores)
         workload = next(w for w in WORKLOADS if w.name == asked.profile)
-        server = OWN if asked.own else ANYWIRE
+        server = OWN if asked.own else workload.servers[0]
         profile(server, cores, lambda *times: load(server, workload, cores[1], *times))
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +48,28 @@ class Talk:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """How the generator speaks Socket.IO to a server in one of its modes."""
+
+    event: str
+    acknowledged: bool = False
+    """The answer is an acknowledgement that carries the argument of the event, not the event."""
+    path: str = "/socket.io/?EIO=4&transport=websocket"
+
+    def options(self, size: int) -> list[str]:
+        """The generator's options for events whose only argument is a text of `size` bytes."""
+        whole = size + len(f'42["{self.event}",""]')
+        options = ["-s", str(whole), "--socketio", self.event]
+        return [*options, "--ack"] if self.acknowledged else options
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """One server: its command without the port, which comes last, and its talks."""
 
     name: str
     command: tuple[str, ...]
-    talks: dict[str, Talk]
+    talks: Mapping[str, Talk | Events]
     warmup: float = 0.0
     """Least seconds of the workload before measuring."""
 
@@ -70,9 +86,24 @@ def own(address: str, message: str) -> Talk:
     )
 
 
+def serving(file: str) -> tuple[str, ...]:
+    """The command of anywire's own server for the app in one of our files."""
+    return (str(ROOT / ".venv/bin/anywire"), "serve", f"{HERE / file}:app", "--port")
+
+
+def on_uvicorn(module: str) -> tuple[str, ...]:
+    """The command of uvicorn for the ASGI app in one of the peers' modules."""
+    return (
+        *(PYTHON, "-m", "uvicorn", "--app-dir", str(PEERS), f"{module}:app"),
+        *("--ws", "websockets-sansio", "--loop", "uvloop", "--lifespan", "off"),
+        *("--ws-per-message-deflate", "false", "--log-level", "warning", "--no-access-log"),
+        "--port",
+    )
+
+
 ANYWIRE = Server(
     name="anywire",
-    command=(str(ROOT / ".venv/bin/anywire"), "serve", str(HERE / "apps.py") + ":app", "--port"),
+    command=serving("apps.py"),
     talks={"echo": Talk("/raw/echo"), "fanout": Talk("/raw/room")},
 )
 OWN = Server(
@@ -83,17 +114,13 @@ OWN = Server(
 PLAIN = {"echo": Talk("/echo"), "fanout": Talk("/room")}
 PYTHON = str(HERE / ".peers/venv/bin/python")
 WS = Server("ws", ("node", str(PEERS / "ws_server.cjs")), PLAIN, warmup=1.0)
-UVICORN = Server(
-    name="uvicorn",
-    command=(
-        *(PYTHON, "-m", "uvicorn", "--app-dir", str(PEERS), "asgi_app:app"),
-        *("--ws", "websockets-sansio", "--loop", "uvloop", "--lifespan", "off"),
-        *("--ws-per-message-deflate", "false", "--log-level", "warning", "--no-access-log"),
-        "--port",
-    ),
-    talks=PLAIN,
-)
+UVICORN = Server("uvicorn", on_uvicorn("asgi_app"), PLAIN)
 WEBSOCKETS = Server("websockets", (PYTHON, str(PEERS / "websockets_server.py")), PLAIN)
+
+EVENTS = {"echo": Events("say", acknowledged=True), "fanout": Events("shout")}
+ANYWIRE_SOCKETIO = Server(name="anywire", command=serving("socketio_apps.py"), talks=EVENTS)
+SOCKETIO = Server("socket.io", ("node", str(PEERS / "socketio_server.cjs")), EVENTS, warmup=1.0)
+PYTHON_SOCKETIO = Server("python-socketio", on_uvicorn("socketio_app"), EVENTS)
 
 
 def free_port() -> int:

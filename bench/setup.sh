@@ -31,11 +31,11 @@ fi
 
 rm -rf .peers
 mkdir -p .peers/node
-echo "bench: installing uvicorn, websockets and uvloop into bench/.peers/venv"
+echo "bench: installing uvicorn, websockets, python-socketio and uvloop into bench/.peers/venv"
 "$python" -m venv .peers/venv
 .peers/venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  --constraint peers/constraints.txt uvicorn websockets uvloop
-echo "bench: installing ws into bench/.peers/node"
+  --constraint peers/constraints.txt uvicorn websockets python-socketio uvloop
+echo "bench: installing ws and socket.io into bench/.peers/node"
 cp peers/package.json peers/package-lock.json .peers/node/
 (cd .peers/node && npm ci --silent --ignore-scripts --no-audit --no-fund)
 printf '%s\n' "$wanted" > .peers/installed

@@ -6,7 +6,12 @@ options that its suites ask for.
 | path | what | for |
 | --- | --- | --- |
 | `GET /health` | 200 | whoever waits for the start |
+| `GET /counters` | how many sessions stand | whoever looks for leaks |
 | `/ws/echo` | every message comes back | Autobahn |
+| `/engine.io/` | every message comes back | the suite of Engine.IO |
+| `/socket.io/` | see `socketio.py` | the suite of Socket.IO |
+| `/socket.io-app/`, `/socket.io-cluster/` | with and without recovery | `socket.io-client` |
+| `/sockjs/…` | see `sockjs.py` | the suite of SockJS, `sockjs-client` |
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -14,6 +19,7 @@ from typing import Any
 
 from anywire import Anywire, Raw
 from anywire.limits import Deflate, Limits
+from conformance import socketio, sockjs
 
 MEBIBYTE = 1024 * 1024
 LARGEST = 16 * MEBIBYTE
@@ -27,12 +33,21 @@ async def site(
     receive: Callable[[], Awaitable[Event]],
     send: Callable[[Event], Awaitable[None]],
 ) -> None:
-    """An ASGI app for what is no wire's: `GET /health`."""
+    """An ASGI app for what is no wire's: `GET /health`, and how many sessions stand."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close"})
     if scope["type"] != "http":
         return
-    is_health = scope["path"] == "/health"
-    await send({"type": "http.response.start", "status": 200 if is_health else 404, "headers": []})
-    await send({"type": "http.response.body", "body": b"ok\n" if is_health else b"nothing here\n"})
+    status, kind, body = 404, b"text/plain", b"nothing here\n"
+    if scope["path"] == "/health":
+        status, body = 200, b"ok\n"
+    elif scope["path"] == "/counters":
+        sessions = len(app.node.sessions)
+        status, kind, body = 200, b"application/json", b'{"sessions":%d}' % sessions
+    headers = [(b"content-type", kind)]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 app = Anywire(
@@ -45,10 +60,14 @@ app = Anywire(
             deflate=Deflate(keep_server=True, keep_client=True),
             # A message comes in frames of 64 bytes too (9.3.1: 4 MiB of them).
             limits=Limits(message=LARGEST, fragments=LARGEST // 64, outbox=4 * LARGEST),
-        )
+        ),
+        *socketio.mounts(),
+        *sockjs.mounts(),
     ],
     fallback=site,
 )
+socketio.offer(app)
+sockjs.offer(app)
 echo = app.channel("echo")
 
 

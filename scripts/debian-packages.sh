@@ -7,6 +7,8 @@ command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 if [ -n "$missing" ] && [ ! -d /usr/share/fonts/truetype/dejavu ]; then
     missing="$missing fonts-dejavu-core"
 fi
+# Its daemon is never started by the package: a test runs its own.
+command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
 # Go and its WebSocket library, for the peer that scripts/gorilla.sh builds.
 command -v go >/dev/null 2>&1 || [ -x /usr/local/go/bin/go ] || missing="$missing golang-go"
 [ -d /usr/share/gocode/src/github.com/gorilla/websocket ] ||

@@ -29,6 +29,8 @@ from anywire.core.admission import Admitted, admit
 from anywire.core.binding import Scope
 from anywire.errors import ConfigurationError
 from anywire.wires.base import Answer, Wire
+from anywire.wires.socketio import SocketIO
+from anywire.wires.sockjs import SockJS
 from tests.core.support import Clock, Peer, TestTransport, TestWire, turns
 
 
@@ -83,12 +85,14 @@ def made(**options: Any) -> tuple[Anywire, Client]:
 # --- wires ----------------------------------------------------------------------------------------
 
 
-def test_the_default_wires_are_ours_and_raw() -> None:
-    own, raw = Anywire().wires
-    assert isinstance(own, Own)
-    assert isinstance(raw, Raw)
-    paths = [route.path for wire in (own, raw) for route in wire.routes()]
-    assert paths == ["/ws", "/ws/poll", "/ws/poll", "/raw/{address}"]
+def test_the_default_wires_are_all_of_ours() -> None:
+    wires = Anywire().wires
+    assert [type(wire) for wire in wires] == [Own, Raw, SocketIO, SockJS]
+    own, raw, socketio, sockjs = ([route.path for route in wire.routes()] for wire in wires)
+    requests = [f"/ws/{carrier}" for carrier in ("events", "stream", "poll") for _ in "GP"]
+    assert own + raw == ["/ws", *requests, "/raw/{address}"]
+    assert set(socketio) == {"/socket.io", "/socket.io/"}
+    assert all(path.startswith("/sockjs/{address}") for path in sockjs)
 
 
 def test_wires_are_given_as_they_are_or_by_name() -> None:

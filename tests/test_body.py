@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anywire.body import NO_ARGS, NO_BODY, Args, Body, Form, Shape, decode, encode, inlined
+from anywire.body import (
+    NO_ARGS,
+    NO_BODY,
+    Args,
+    Body,
+    Form,
+    Shape,
+    decode,
+    encode,
+    inlined,
+    spliced,
+)
 
 scalars = (
     st.none()
@@ -278,3 +289,16 @@ def test_a_peer_cannot_write_a_stand_in_for_bytes() -> None:
 def test_inlined_text_without_blobs_is_the_text(value: object) -> None:
     text, blobs = encode((value,))
     assert (inlined(text, blobs) == text) is not bool(blobs)
+
+
+def test_whatever_a_wire_writes_for_bytes_is_put_in_their_places() -> None:
+    body = Body.of(b"\x00", {"a": [b"\x01", None], "é": "null"}, None, b"\x02")
+    text = spliced(body.json, body.blobs, lambda index: b"<%d>" % index)
+    assert text.decode() == '[<0>,{"a":[<1>,null],"é":"null"},null,<2>]'
+    assert spliced(b'["a"]', (), lambda index: b"never") == b'["a"]'
+
+
+@given(values)
+def test_what_is_spliced_in_changes_nothing_around_it(value: object) -> None:
+    text, blobs = encode((value,))
+    assert spliced(text, blobs, lambda index: b"null") == text

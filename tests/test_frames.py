@@ -5,8 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anywire.body import Body
-from anywire.frames import Frame, Position, Record, pack_record, unpack_record
+from anywire.body import NO_ARGS, Body
+from anywire.frames import (
+    Auth,
+    Beat,
+    Frame,
+    Join,
+    Joined,
+    Position,
+    Record,
+    pack_record,
+    unpack_record,
+)
 
 positions = st.none() | st.builds(Position, st.integers(0, 2**63 - 1), st.text())
 bodies = st.builds(
@@ -71,6 +81,15 @@ def test_bytes_that_are_no_record_are_a_value_error(data: bytes) -> None:
 
 def test_there_are_seventeen_frames() -> None:
     assert len(Frame.__args__) == 17
+
+
+def test_what_wires_do_not_know_of_has_a_default_that_means_nothing_special() -> None:
+    join = Join(None, "chat", "chat")
+    assert (join.token, join.mark) == ("", None)
+    joined = Joined(None, "chat")
+    assert (joined.member, joined.token) == ("", "")
+    assert Auth(None, NO_ARGS).is_final
+    assert not Beat().is_own
 
 
 def test_a_record_is_made_by_names_alone() -> None:

@@ -323,6 +323,85 @@ def test_a_cleared_ring_holds_nothing_and_still_counts() -> None:
     assert outbox.kept == 0
 
 
+def test_what_was_counted_includes_what_waits() -> None:
+    outbox = keeping()
+    assert outbox.counted == 0
+    outbox.put(entry())
+    outbox.put(entry(counted=False))
+    outbox.put(entry())
+    assert (outbox.counted, outbox.written) == (2, 0)
+    outbox.take(10)
+    assert (outbox.counted, outbox.written) == (2, 1)
+    outbox.take(100)
+    outbox.ack(1)
+    assert (outbox.counted, outbox.written) == (2, 2)
+
+
+def test_what_was_counted_includes_what_was_dropped() -> None:
+    outbox = keeping(bound=20)
+    for _ in range(5):
+        outbox.put(droppable())
+    outbox.put(entry(counted=False, room="r", policy=Policy.DROP_OLDEST))
+    assert (outbox.counted, outbox.skipped, outbox.waiting) == (5, 4, 20)
+    outbox.take(100)
+    assert (outbox.counted, outbox.written) == (5, 1)
+
+
+def test_what_is_said_again_does_not_count_against_the_bound() -> None:
+    outbox = plain(bound=20)
+    outbox.allow(30)
+    for _ in range(5):
+        outbox.put(droppable())
+    assert (outbox.waiting, outbox.is_overflown, outbox.has_dropped) == (50, False, False)
+    outbox.put(droppable())
+    assert outbox.lost() == {"r": 1}
+    outbox.take(30)
+    outbox.put(droppable())
+    assert outbox.lost() == {"r": 1}, "what was taken makes room for nothing more"
+
+
+def test_the_tail_is_what_is_kept_and_what_waits() -> None:
+    outbox = keeping()
+    assert outbox.tail() == []
+    entries = [entry() for _ in range(4)]
+    beside = entry(counted=False)
+    for framed in (entries[0], beside, entries[1], entries[2]):
+        outbox.put(framed)
+    outbox.take(30)
+    outbox.put(entries[3])
+    assert outbox.tail() == entries, "what was not counted, and is written, is not kept"
+    outbox.ack(1)
+    assert outbox.tail() == entries[1:]
+    waits = entry(counted=False)
+    outbox.put(waits)
+    assert outbox.tail() == [*entries[1:], waits]
+    outbox.clear()
+    assert outbox.tail() == []
+
+
+def test_the_tail_is_whole_until_something_was_forgotten_that_the_peer_may_lack() -> None:
+    outbox = keeping(kept_messages=2)
+    for number in range(1, 5):
+        outbox.put(entry())
+        outbox.take(10)
+        assert outbox.is_whole is (number <= 2), number
+    assert not outbox.ack(5)
+    assert outbox.ack(1)
+    assert not outbox.is_whole
+    assert outbox.ack(2)
+    assert outbox.is_whole, "it has what was forgotten"
+    outbox.put(entry())
+    outbox.take(10)
+    assert not outbox.is_whole
+
+
+def test_the_tail_of_a_ring_that_keeps_nothing_is_never_whole() -> None:
+    outbox = plain()
+    outbox.put(entry())
+    outbox.take(10)
+    assert not outbox.is_whole
+
+
 class Ring(RuleBasedStateMachine):
     """The ring and its peer against plain lists: `waiting`, `kept`, and a wire that may be cut."""
 
@@ -337,7 +416,7 @@ class Ring(RuleBasedStateMachine):
         self.again = 0  # bytes in front that wait for a second time
         self.waiting: list[Framed] = []
         self.kept: list[Framed] = []
-        self.written = self.acked = 0
+        self.written = self.acked = self.skipped = 0
         self.losses: Counter[str] = Counter()
         self.is_overflown = False
         self.wire: list[Framed] = []
@@ -384,7 +463,9 @@ class Ring(RuleBasedStateMachine):
             if framed.payload.room == room and framed.payload.policy
         ]
         while droppable and self.size(self.waiting) > self.bound + self.again:
-            self.waiting.remove(droppable.pop(0))
+            framed = droppable.pop(0)
+            self.waiting.remove(framed)
+            self.skipped += framed.payload.counted
             self.losses[room] += 1
 
     @rule(limit=st.integers(1, 100))
@@ -474,6 +555,11 @@ class Ring(RuleBasedStateMachine):
         assert outbox.acked <= outbox.written
         assert outbox.is_overflown == self.is_overflown
         assert outbox.is_overflown or outbox.waiting <= self.bound + self.again
+        assert outbox.tail() == [*self.kept, *self.waiting]
+        waiting = sum(one.payload.counted for one in self.waiting)
+        assert outbox.counted == self.written + self.skipped + waiting
+        assert outbox.skipped == self.skipped
+        assert outbox.is_whole is (len(self.kept) == self.written - self.acked)
 
     @invariant()
     def the_peer_hears_each_once_and_in_order(self) -> None:

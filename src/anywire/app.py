@@ -28,6 +28,8 @@ from anywire.servers.hosting import Hosting
 from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User, Wire
 from anywire.wires.raw import Raw
+from anywire.wires.socketio import SocketIO
+from anywire.wires.sockjs import SockJS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,17 +44,22 @@ KINDS: dict[type, str] = {
 """Classes a handler's parameter may ask for, and where each is found in the scope of a message."""
 
 _numbers = itertools.count()
-_WIRES: dict[str, Callable[[], Wire]] = {"anywire": Own, "raw": Raw}
+_WIRES: dict[str, Callable[[], Wire]] = {
+    "anywire": Own,
+    "raw": Raw,
+    "socketio": SocketIO,
+    "sockjs": SockJS,
+}
 
 
 class Anywire:
     """One real-time application, on every wire.
 
-    `wires`: wires or their names; default: our own at `/ws` and raw at `/raw/{address}`. `origins`:
-    from where browsers may connect besides the server's own origin (`"*"`: anywhere). `fallback`:
-    an ASGI app that gets every path that is not ours. `broker`: what numbers and carries
-    publications: "memory", "local" or "local:FOLDER" (the workers of one machine), or a backend of
-    one's own; default: memory, and local where this process is one of several workers.
+    `wires`: wires or their names; default: all of ours, each at its usual path (`anywire routes`
+    lists them). `origins`: from where browsers may connect besides the server's own origin (`"*"`:
+    anywhere). `fallback`: an ASGI app that gets every path that is not ours. `broker`: what numbers
+    and carries publications: "memory", "local" or "local:FOLDER" (the workers of one machine), or a
+    backend of one's own; default: memory, and local where this process is one of several workers.
 
     >>> app = Anywire()
     >>> echo = app.channel("echo")
@@ -70,7 +77,7 @@ class Anywire:
         fallback: Callable[..., Any] | None = None,
         broker: Any = None,
     ) -> None:
-        chosen = ("anywire", "raw") if wires is None else tuple(wires)
+        chosen = tuple(_WIRES) if wires is None else tuple(wires)
         self.wires: tuple[Wire, ...] = tuple(map(_wire, chosen))
         self.limits = limits or Limits()
         self.origins = tuple(origins)

@@ -275,7 +275,7 @@ def decode(raw: Message | msgspec.Raw, blobs: Blobs = ()) -> Any:
         text = raw.encode() if isinstance(raw, str) else bytes(raw)
         # A stand-in that the text cannot contain: nobody can write a text's hash into it.
         mark = hashlib.blake2b(text, digest_size=12).hexdigest()
-        pieces = _spliced(text, blobs, lambda index: f'"{mark}{index}"'.encode())
+        pieces = spliced(text, blobs, lambda index: f'"{mark}{index}"'.encode())
         found: set[int] = set()
         value = _filled(_decode(pieces), mark, blobs, found)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -289,7 +289,7 @@ def inlined(json: bytes, blobs: Blobs) -> bytes:
     """The JSON text with each blob as base64 text in its place."""
     if not blobs:
         return json
-    return _spliced(json, blobs, lambda index: b'"' + base64.b64encode(blobs[index][1]) + b'"')
+    return spliced(json, blobs, lambda index: b'"' + base64.b64encode(blobs[index][1]) + b'"')
 
 
 def _unpack(raw: Message | msgspec.Raw) -> Any:
@@ -393,7 +393,8 @@ def _slotted(value: Any, blobs: list[bytes]) -> object:
     return value
 
 
-def _spliced(json: bytes, blobs: Blobs, form: Callable[[int], bytes]) -> bytes:
+def spliced(json: bytes, blobs: Blobs, form: Callable[[int], bytes]) -> bytes:
+    """The JSON text with `form(index)` in the place of each blob."""
     pieces: list[bytes] = []
     start = 0
     for index, (offset, _) in enumerate(blobs):

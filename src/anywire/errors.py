@@ -5,6 +5,9 @@ the wire's code), `Refused` (the application says no; code and text reach the cl
 else (a bug; the client hears `internal` and an id that stands in the log beside the traceback).
 """
 
+FAULTS = frozenset((1002, 1003, 1007, 1009, 4400))
+"""Close codes of a peer that broke the rules."""
+
 
 class AnywireError(Exception):
     """Base of all errors that anywire raises on purpose."""

@@ -60,6 +60,8 @@ class Auth(msgspec.Struct):
 
     ref: Ref | None
     credentials: Data
+    is_final: bool = True
+    """A refusal ends the session; else the client may say it anew, until its time is up."""
 
 
 class Welcome(msgspec.Struct):
@@ -84,6 +86,10 @@ class Join(msgspec.Struct):
     alias: str
     params: Data = NO_ARGS
     since: Since | None = None
+    token: str = ""
+    """The secret of a membership of another session to go on with (`Cap.ADOPT`)."""
+    mark: str | None = None
+    """… and the last mark that its client heard; None: none."""
 
 
 class Joined(msgspec.Struct):
@@ -96,6 +102,10 @@ class Joined(msgspec.Struct):
     reason: str = ""
     """Why history was lost: `epoch`, `expired`, `limit`, `off`."""
     positions: Mapping[str, Position] = {}
+    member: str = ""
+    """The public id of the membership."""
+    token: str = ""
+    """The secret to go on with it in another session, where the wire can (`Cap.ADOPT`)."""
 
 
 class Refusal(msgspec.Struct):
@@ -208,6 +218,8 @@ class Beat(msgspec.Struct):
 
     echo: str | None = None
     is_answer: bool = False
+    is_own: bool = False
+    """Asked in the wire's own words; else, if it can, by the carrier."""
 
 
 class Bye(msgspec.Struct):

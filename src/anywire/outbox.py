@@ -30,6 +30,7 @@ class Outbox:
         "is_overflown",
         "keeps",
         "kept",
+        "skipped",
         "waiting",
         "written",
     )
@@ -53,6 +54,8 @@ class Outbox:
         """Count of counted entries handed to a transport, over all transports of the session."""
         self.acked = 0
         """Count of counted entries that the peer is known to have."""
+        self.skipped = 0
+        """Count of counted entries that were dropped instead of being written."""
         self.is_blocked = False
         """The transport has not yet taken what it was handed; set and cleared by the session."""
         self.is_overflown = False
@@ -126,6 +129,25 @@ class Outbox:
         self.is_blocked = False
         return True
 
+    @property
+    def counted(self) -> int:
+        """Count of counted entries put so far, with those that wait and those that were dropped."""
+        waiting = sum(framed.payload.counted for framed in self._waiting or ())
+        return self.written + self.skipped + waiting
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything the peer may lack is in `tail`."""
+        return self.keeps and self._forgotten <= self.acked
+
+    def tail(self) -> list[Framed]:
+        """What is kept and what waits, in order."""
+        return [*(self._kept or {}).values(), *(self._waiting or ())]
+
+    def allow(self, size: int) -> None:
+        """Let so many bytes more wait: they are said again, to a client that was away, not slow."""
+        self._allowed += size
+
     def forget(self) -> int:
         """Give up what was written and not acknowledged (a resume failed); how many that were."""
         lost = self.written - self.acked
@@ -180,6 +202,7 @@ class Outbox:
             framed = queue[at]
             if framed.payload.room == room and framed.payload.policy:
                 self.waiting -= framed.size
+                self.skipped += framed.payload.counted
                 dropped += 1
                 del queue[at]
             else:

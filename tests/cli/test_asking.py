@@ -108,6 +108,11 @@ def test_a_join_needs_a_wire_and_a_wire_its_own_subprotocol() -> None:
         conversation_of(options(URL, "--join", "a"))
     with pytest.raises(UsageError, match="takes one subprotocol"):
         conversation_of(options(URL, "--wire", "anywire", "-s", "nope"))
+    with pytest.raises(UsageError, match="--wire anywire"):
+        conversation_of(options(URL, "--wire", "sockjs", "--join", "a"))
+    with pytest.raises(UsageError, match="--wire sockjs takes no subprotocol"):
+        conversation_of(options(URL, "--wire", "sockjs", "-s", "nope"))
+    assert isinstance(conversation_of(options(URL, "--wire", "sockjs")), WireConversation)
 
 
 @pytest.mark.parametrize(

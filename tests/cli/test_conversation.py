@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from anywire.body import Args, Body
-from anywire.cli.conversation import RawConversation, WireConversation
+from anywire.cli.conversation import CLIENTS, RawConversation, WireConversation
 from anywire.cli.entry import Entry
 from anywire.errors import Closed, ProtocolError
 from anywire.frames import (
@@ -29,6 +29,7 @@ from anywire.frames import (
 from anywire.payload import Payload
 from anywire.wires.anywire import Own, OwnClient
 from anywire.wires.base import Hello, Machine, Opening
+from anywire.wires.sockjs import SockJS
 
 WELCOME = Welcome(session="s1", token=None, beat=25.0)
 
@@ -258,3 +259,28 @@ def test_the_names_of_events_that_are_remembered_are_bounded() -> None:
     for number in range(1200):
         both.client.say(f"event{number}")
     assert len(both.client.words()) == 1000
+
+
+def test_a_wire_with_one_membership_has_joined_by_itself() -> None:
+    wire = SockJS("/echo", to="echo")
+    parts = {"server": "000", "session": "s1"}
+    opening = wire.open(Hello(path="/echo/000/s1/websocket", parts=parts, seed=bytes(32)))
+    assert isinstance(opening, Opening) and opening.machine is not None
+    server = opening.machine
+    client = WireConversation(CLIENTS["sockjs"](None), (), is_json=True)
+    assert not client.is_ready
+    assert client.opened(None, 0.0) == []
+    assert client.is_ready
+    said = client.say('{"event": "say", "data": {"text": "hi"}}')
+    assert said.entry == Entry(direction="out", type="event", event="say", data={"text": "hi"})
+    (message,) = said.payloads[0].messages()
+    (event,) = server.receive(message, 0.0)
+    assert isinstance(event, Event) and event.event == "say"
+    heard = [
+        entry
+        for frame in (WELCOME, Event("echo", "message", Body.of("hi")), Bye(3000, "Go away!"))
+        for payload in server.send(frame)
+        for message in payload.messages()
+        for entry in client.receive(message, 0.0)
+    ]
+    assert heard == [Entry(type="event", event="message", data="hi")]

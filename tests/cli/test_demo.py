@@ -11,10 +11,11 @@ import sys
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from anywire.cli.demo import page_files, programs_file, welcome
+from anywire.cli.demo import official_files, page_files, programs_file, welcome
 from anywire.client import Channel, connect
 from anywire.servers.tcp import Address
 from tests.cli.commands import end, environment, run, serving
@@ -172,6 +173,15 @@ def test_a_token_with_spaces_and_quotes_is_quoted() -> None:
     said = welcome(Address(host="127.0.0.1", port=9), "it's", command="anywire")
     assert """--token 'it'"'"'s' """ in said
     assert 'token="it\'s"' in said
+
+
+def test_the_official_clients_are_served_where_make_has_put_them(tmp_path: Path) -> None:
+    assert official_files(tmp_path) == {}
+    (tmp_path / "sockjs.min.js").write_text("let SockJS")
+    served = {"/sockjs.min.js": ("text/javascript; charset=utf-8", b"let SockJS")}
+    assert official_files(tmp_path) == served
+    (tmp_path / "socket.io.min.js").write_text("let io")
+    assert official_files(tmp_path).keys() == {"/socket.io.min.js", "/sockjs.min.js"}
 
 
 def test_every_file_of_the_page_has_a_type_and_a_path() -> None:

@@ -15,6 +15,7 @@ from anywire.client.dial import Watcher
 from anywire.core.admission import Admitted, admit
 from anywire.core.session import Session
 from anywire.payload import UNFRAMED, Carrier, Framed, Framing, Message, Payload
+from anywire.transports.base import Sink
 from anywire.wires.base import Answer, Hello, Request, Wire
 
 
@@ -190,6 +191,9 @@ class _ServerEnd:
 
     def __init__(self, link: PipeLink) -> None:
         self.link = link
+
+    def attach(self, sink: Sink) -> None:
+        raise AssertionError("the link tells the session itself")
 
     def write(self, framed: Sequence[Framed]) -> None:
         messages = [message for one in framed for message in one.payload.messages()]

@@ -243,6 +243,88 @@ async def test_what_nobody_asked_for_ends_the_connection() -> None:
         await heard.gone.wait()
 
 
+async def test_an_answer_is_read_as_it_comes() -> None:
+    step = asyncio.Event()
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            for data in (chunked, b"3\r\none\r\n", b"3\r\ntwo\r\n", b"0\r\n\r\n"):
+                writer.write(data)
+                await step.wait()
+                step.clear()
+        await reader.read()
+
+    async with serving(slow) as port:
+        server = asking(port)
+        for _ in range(2):
+            answer = await server.begin("GET", "/")
+            assert (answer.status, answer.headers) == (200, [("transfer-encoding", "chunked")])
+            parts = []
+            step.set()
+            while part := await answer.part():
+                parts.append(part)
+                step.set()
+            assert parts == [b"one", b"two"]
+            assert await answer.part() == b""
+            step.set()
+        server.abort()
+
+
+async def test_an_answer_that_breaks_is_read_as_far_as_it_came() -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc"
+    async with serving(Heard().server(said, stays=False)) as port:
+        answer = await asking(port).begin("GET", "/")
+        assert await answer.part() == b"abc"
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match="hung up"):
+                await answer.part()
+
+
+async def test_a_reading_that_is_cancelled_leaves_nothing_open() -> None:
+    heard = Heard()
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+    async with serving(heard.server(said)) as port:
+        answer = await asking(port).begin("GET", "/")
+        reading = asyncio.create_task(answer.part())
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await heard.gone.wait()
+
+
+async def test_what_nobody_reads_is_left_on_the_network() -> None:
+    size = 4 * 1024 * 1024
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    async with serving(Heard().server(said)) as port:
+        server = asking(port, max_answer=size)
+        answer = await server.begin("GET", "/")
+        connection = server._connection
+        assert connection is not None
+        for _ in range(10_000):
+            await asyncio.sleep(0)
+            if connection._is_paused:
+                break
+        held = len(connection._body)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert held == len(connection._body) < size / 2
+        assert len((await answer.whole(size)).body) == size
+        server.abort()
+
+
+async def test_an_answer_too_many_ends_the_connection() -> None:
+    heard = Heard()
+    async with serving(heard.server(OK + OK)) as port:
+        server = asking(port)
+        for _ in range(2):
+            assert (await server.ask("GET", "/")).body == b"ok"
+        server.abort()
+    assert heard.connections == 2
+
+
 async def test_nobody_there_is_an_oserror() -> None:
     async with serving(Heard().server()) as port:
         pass

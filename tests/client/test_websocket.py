@@ -19,6 +19,7 @@ from anywire.client.websocket import SocketDialer
 from anywire.core.node import Node
 from anywire.errors import AnywireError, ProtocolError, Refused
 from anywire.net.handshake import HandshakeError
+from anywire.net.rfc6455 import accept_key
 from anywire.payload import Message, Payload
 from anywire.servers.tcp import Server
 from anywire.wires.base import Request
@@ -112,6 +113,61 @@ async def test_every_kind_of_message_goes_there_and_back(compress: bool) -> None
         link.write([Payload.of("too late")])
         link.close(1000, "")
         link.abort()
+
+
+async def test_a_greeted_link_counts_once_the_server_has_spoken() -> None:
+    speak = asyncio.Event()
+
+    async def greet(connection: ServerConnection) -> None:
+        await speak.wait()
+        await connection.send("hello")
+        await connection.wait_closed()
+
+    async with oracle(greet) as url:
+        dialing = asyncio.create_task(SocketDialer(greeted=True).dial(url, Request()))
+        (await SocketDialer().dial(url, Request())).abort()  # which waits for no word
+        assert not dialing.done()
+        speak.set()
+        link = await dialing
+        heard = Heard()
+        link.start(heard)
+        await heard.until(lambda: heard.messages == ["hello"])
+        link.close(1000, "")
+        await heard.until(lambda: bool(heard.ends))
+
+
+async def test_a_greeted_link_takes_a_word_that_came_with_the_handshake() -> None:
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greeting.append(asyncio.create_task(greet(reader, writer)))
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = head.split("Sec-WebSocket-Key: ")[1].partition("\r\n")[0]
+        lines = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        lines += f"Sec-WebSocket-Accept: {accept_key(key)}\r\n"
+        writer.write(f"HTTP/1.1 101 X\r\n{lines}\r\n".encode() + b"\x81\x02hi")
+        await reader.read()
+        writer.close()
+
+    greeting: list[asyncio.Task[None]] = []
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        link = await SocketDialer(greeted=True).dial(url, Request())
+        heard = Heard()
+        link.start(heard)
+        assert heard.messages == ["hi"]
+        link.abort()
+        await heard.until(lambda: bool(heard.ends))
+        await asyncio.wait(greeting)
+
+
+async def test_a_greeted_link_whose_server_says_nothing_is_none() -> None:
+    async def hang_up(connection: ServerConnection) -> None:
+        connection.transport.abort()
+
+    async with oracle(hang_up) as url:
+        with pytest.raises(ConnectionError, match="the server said nothing"):
+            await SocketDialer(greeted=True).dial(url, Request())
 
 
 async def test_what_the_request_wants_is_in_the_handshake() -> None:

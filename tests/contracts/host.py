@@ -21,10 +21,9 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from anywire import Refused
-from anywire.client import Client
+from anywire.client import Client, HttpDialer
 from anywire.client import connect as dial
 from anywire.client.channel import Channel
-from anywire.client.polling import PollDialer
 from tests.e2e.proxy import proxied
 from tests.hosts.app import FLOOD, LIMITS
 
@@ -261,19 +260,20 @@ async def _hundred() -> AsyncIterator[int]:
         yield number
 
 
-async def long_polls_are_carried(host: Host) -> None:
-    """A session without a WebSocket, in the same room as one with it."""
-    polls = dial(f"{host.url}/ws?name=bo", dialer=PollDialer())
-    async with host.client("ana") as ana, polls as bo:
-        a, b = await member(ana, "polls"), await member(bo, "polls")
-        hears = b.events()
-        for number in range(20):
-            await a.call("say", f"ana {number}")
-        assert [(await event(hears, "said"))["text"] for _ in range(20)] == [
-            f"ana {number}" for number in range(20)
-        ]
-        assert await b.call("say", "from a poll") > 0
-        await hears.aclose()
+async def requests_carry_a_session(host: Host) -> None:
+    """Without a WebSocket, in the same room as one with it."""
+    for carrier in ("poll", "events", "stream"):
+        requests = dial(f"{host.url}/ws?name=bo", dialer=HttpDialer(carrier))
+        async with host.client("ana") as ana, requests as bo:
+            a, b = await member(ana, carrier), await member(bo, carrier)
+            hears = b.events()
+            for number in range(20):
+                await a.call("say", f"ana {number}")
+            assert [(await event(hears, "said"))["text"] for _ in range(20)] == [
+                f"ana {number}" for number in range(20)
+            ]
+            assert await b.call("say", f"from {carrier}") > 0
+            await hears.aclose()
 
 
 async def subprotocols_are_chosen_by_the_wire(host: Host) -> None:
@@ -429,6 +429,21 @@ async def plain_requests_are_answered(host: Host) -> None:
     assert (await fetch(host, "/nothing/here")).status == 404
 
 
+async def pages_that_may_can_read_the_answers(host: Host) -> None:
+    """And are told first what they may send; those that may not are told nothing (Fetch, 3.2)."""
+    url = urlsplit(host.url)
+    for origin, status in ((f"{url.scheme}://{url.netloc}", 200), ("https://elsewhere.test", 403)):
+        allowed = origin if status == 200 else None
+        said = await fetch(host, "/ws/poll?name=page", Origin=origin)
+        assert (said.status, said.headers.get("access-control-allow-origin")) == (status, allowed)
+        asked = await fetch(host, "/ws/poll", "OPTIONS", Origin=origin)
+        assert asked.headers.get("access-control-allow-origin") == allowed
+        if allowed is not None:
+            assert (asked.status, asked.body) == (204, b"")
+            assert asked.headers["access-control-allow-methods"] == "OPTIONS, GET, POST"
+            assert asked.headers["access-control-allow-credentials"] == "true"
+
+
 async def the_browser_client_is_served(host: Host) -> None:
     """With its type and its tag; once only to who has it."""
     said = await fetch(host, "/anywire.js")
@@ -448,7 +463,8 @@ CASES: list[Case] = [
     messages_are_compressed_where_the_host_does,
     two_clients_meet_call_stream_and_publish,
     a_client_that_was_cut_comes_back_and_misses_nothing,
-    long_polls_are_carried,
+    requests_carry_a_session,
+    pages_that_may_can_read_the_answers,
     subprotocols_are_chosen_by_the_wire,
     who_is_not_authenticated_is_refused_with_4401,
     a_join_is_refused_in_the_wires_words,

@@ -8,6 +8,7 @@ promise is what is checked.
 """
 
 import base64
+import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from anywire.body import Args, Body
 from anywire.core.presence import PRESENCE
-from anywire.errors import ProtocolError, Unsupported
+from anywire.errors import ProtocolError
 from anywire.frames import (
     Ack,
     At,
@@ -45,9 +46,35 @@ from anywire.frames import (
 from anywire.limits import Limits
 from anywire.outbox import Outbox
 from anywire.payload import UNFRAMED, Carrier, Message, Payload
-from anywire.wires.base import Answer, Cap, Client, Hello, Machine, Opening, Reason, Role, Why, Wire
+from anywire.wires.base import (
+    Answer,
+    Cap,
+    Client,
+    Downlink,
+    Hello,
+    Machine,
+    Opening,
+    Reason,
+    Role,
+    Route,
+    Why,
+    Wire,
+)
 
 SEED = bytes(range(32))
+refs: st.SearchStrategy[str | int] = st.integers(-(2**53), 2**53) | st.text(min_size=1, max_size=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """The client's end of a wire's HTTP requests."""
+
+    read: Callable[[Hello, bytes], Sequence[Message]]
+    """The messages in the answer to this request, or in all that a stream said."""
+    write: Callable[[Hello, Sequence[Payload]], bytes]
+    """What the client says, as the body of this request."""
+    queries: Mapping[Carrier, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    """What the requests of a carrier ask for; without a query, where nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +92,17 @@ class Case:
     """Whether several arguments arrive as several; else as one list."""
     has_params: bool = True
     """Whether a client's join carries parameters."""
+    refs: st.SearchStrategy[str | int] = refs
+    """Refs that the wire can carry."""
+    aliases: st.SearchStrategy[str] = field(default_factory=lambda: st.text(max_size=30))
+    """Aliases that the wire can spell."""
+    is_terse: bool = False
+    """Parameters of a join are an object, its answer has no data, and no end of a membership says
+    why."""
+    joins: bool = False
+    """Nobody speaks at an address without having asked to be there."""
+    bodies: Bodies | None = None
+    """… where the wire has HTTP requests."""
 
 
 class Link:
@@ -80,6 +118,8 @@ class Link:
         self.begun = self.machine.opened(0.0)
         if self.opening.role is Role.NEW:
             self.to_client(Welcome(self.opening.session, "secret", 25.0))
+        if case.joins:
+            self.to_server(Join(0, case.alias, case.alias, Body.of({})))
         self.settle()
 
     @property
@@ -143,6 +183,7 @@ def request_hello(
     return Hello(
         path=base.path,
         address=base.address,
+        parts=base.parts,
         query=query,
         subprotocols=subprotocols,
         seed=seed,
@@ -176,7 +217,6 @@ values = st.recursive(
     max_leaves=6,
 )
 arguments = st.lists(values, max_size=2).map(tuple)
-refs = st.integers(-(2**53), 2**53) | st.text(min_size=1, max_size=16)
 
 
 def expected(case: Case, caps: Cap, given_values: tuple[object, ...]) -> tuple[object, ...]:
@@ -252,7 +292,7 @@ def events_that_are_volatile_make_volatile_payloads(case: Case) -> None:
 
 
 def calls_of_the_client_are_answered_under_their_ref(case: Case) -> None:
-    @given(refs, arguments)
+    @given(case.refs, arguments)
     def check(ref: str | int, args: tuple[object, ...]) -> None:
         link = Link(case)
         if not link.caps & Cap.REPLY:
@@ -276,7 +316,7 @@ def calls_of_the_client_are_answered_under_their_ref(case: Case) -> None:
 
 
 def calls_of_the_server_are_answered_under_their_ref(case: Case) -> None:
-    @given(refs, arguments)
+    @given(case.refs, arguments)
     def check(ref: str | int, args: tuple[object, ...]) -> None:
         link = Link(case)
         if not link.caps & Cap.CALL:
@@ -302,7 +342,7 @@ def calls_of_the_server_are_answered_under_their_ref(case: Case) -> None:
 
 
 def streams_go_both_ways(case: Case) -> None:
-    @given(refs, values)
+    @given(case.refs, values)
     def check(ref: str | int, value: object) -> None:
         link = Link(case)
         if not link.caps & Cap.STREAM:
@@ -324,12 +364,17 @@ def streams_go_both_ways(case: Case) -> None:
 
 
 def joins_are_answered_and_memberships_end(case: Case) -> None:
-    @given(refs, names, values)
+    @given(case.refs, case.aliases.filter(bool), values)
     def check(ref: str | int, alias: str, value: object) -> None:
         link = Link(case)
         if not link.caps & Cap.MANY:
             return
         params = Body.of(value) if case.has_params and value is not None else Body.of()
+        if case.is_terse:
+            joins_are_answered_tersely(
+                link, Join(ref, alias, alias, Body.of({"value": str(value)}))
+            )
+            return
         join = one(link.to_server(Join(ref, alias, alias, params)))
         assert isinstance(join, Join)
         assert (join.ref, join.alias) == (ref, alias)
@@ -350,11 +395,35 @@ def joins_are_answered_and_memberships_end(case: Case) -> None:
     check()
 
 
+def joins_are_answered_tersely(link: Link, join: Join) -> None:
+    alias = join.alias
+    asked = link.to_server(join)[-1]
+    assert isinstance(asked, Join)
+    assert (asked.alias, seen(asked.params)) == (alias, seen_body(join.params))
+    joined = one(link.to_client(Joined(None, alias, member="m1")))
+    assert joined == Joined(join.ref, alias, None, member="m1")
+    left = one(link.to_client(Leave(alias, code="kicked", text="bye")))
+    assert isinstance(left, Leave) and left.alias == alias
+    link.to_server(join)
+    refusal = one(link.to_client(Refusal(None, alias, "staff_only", "no")))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.ref, refusal.alias) == (join.ref, alias)
+    assert (refusal.code, refusal.text) == ("staff_only", "no")
+    link.to_server(join)
+    leave = one(link.to_server(Leave(alias)))
+    assert isinstance(leave, Leave) and leave.alias == alias
+
+
+def seen_body(data: Data) -> tuple[object, ...]:
+    return tuple(data.body().values)
+
+
 def an_alias_is_kept_byte_for_byte(case: Case) -> None:
-    @given(st.text(max_size=30))
-    @example('{"channel":"chat", "room" : "lobby"}')
-    @example("caf\u00e9 cafe\u0301\x00\t\n ")
+    @given(case.aliases)
     def check(alias: str) -> None:
+        check_one(alias)
+
+    def check_one(alias: str) -> None:
         link = Link(case)
         if not link.caps & Cap.MANY:
             alias = case.alias
@@ -364,6 +433,9 @@ def an_alias_is_kept_byte_for_byte(case: Case) -> None:
         assert isinstance(heard, Event) and heard.alias == alias
 
     check()
+    if not case.is_terse:
+        check_one('{"channel":"chat", "room" : "lobby"}')
+        check_one("caf\u00e9 cafe\u0301\x00\t\n ")
 
 
 def a_lone_membership_is_joined_by_the_machine(case: Case) -> None:
@@ -665,33 +737,176 @@ def every_refusal_has_its_answer(case: Case) -> None:
                         client.receive(message, 0.0)
 
 
-def bodies_hold_the_messages_that_were_packed(case: Case) -> None:
-    routes = {route.carrier for route in case.wire.routes()}
-    assert routes
+# --- requests
 
-    @given(st.binary(max_size=80), st.lists(arguments, max_size=3))
-    def check(junk: bytes, events: list[tuple[object, ...]]) -> None:
-        link = Link(case)
-        payloads = [
-            payload
-            for args in events
-            for payload in link.client.send(Event(case.alias, "say", Body.of(*args)))
-        ]
-        for carrier in Carrier:
-            try:
-                body = case.wire.pack(carrier, payloads)
-            except Unsupported:
-                assert carrier not in routes or carrier is Carrier.WEBSOCKET
+
+def requests_hold_what_was_said(case: Case) -> None:
+    """Both ways, in each of the wire's HTTP requests."""
+
+    @given(st.lists(arguments, max_size=3))
+    @example([])
+    @example([("one",), (), ("three", 3)])
+    def check(events: list[tuple[object, ...]]) -> None:
+        for hello, opening in asked(case):
+            assert (opening.downlink is None) is (hello.carrier is Carrier.POST)
+            assert (opening.uplink is None) is (hello.carrier is not Carrier.POST)
+            frames = [Event(case.alias, "say", Body.of(*args)) for args in events]
+            link = Link(case)
+            if opening.downlink is not None:
+                payloads = [p for frame in frames for p in link.machine.send(frame)]
+                messages = read(case, hello, opening.downlink, payloads)
+                heard = [f for one in messages for f in link.client.receive(one, 1.0)]
+            elif opening.uplink is not None and events:
+                payloads = [p for frame in frames for p in link.client.send(frame)]
+                taken = opening.uplink.unpack(bodies_of(case).write(hello, payloads))
+                assert not isinstance(taken, Answer), taken
+                heard = [f for one in taken for f in link.machine.receive(one, 1.0)]
+            else:
                 continue
-            messages = [message for payload in payloads for message in payload.messages()]
-            if carrier is Carrier.POST:
-                assert list(case.wire.unpack(carrier, body)) == messages
-                try:
-                    case.wire.unpack(carrier, junk)
-                except ProtocolError:
-                    pass
+            said = [seen(frame.args) for frame in heard if isinstance(frame, Event)]
+            assert said == [expected(case, link.caps, args) for args in events], hello.path
 
     check()
+
+
+def requests_that_have_nothing_to_say_say_nothing(case: Case) -> None:
+    for hello, opening in asked(case):
+        said = opening.downlink
+        if said is None:
+            continue
+        lasts = [said.idle, said.closed] if said.pack is not None else [said.prelude]
+        if said.farewell is not None:
+            headers, last = said.farewell(4003, "out \u00e9\n")
+            assert all(_is_header(name) and _is_header(value) for name, value in headers)
+            assert not (last and said.pack is not None), "a poll is told by its headers"
+            lasts.append(last)
+        client = Link(case).client
+        for body in lasts:
+            frames = [f for m in bodies_of(case).read(hello, body) for f in client.receive(m, 1.0)]
+            assert not [frame for frame in frames if isinstance(frame, Event)]
+
+
+def _is_header(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def junk_in_a_body_is_messages_or_an_answer_or_a_protocol_error(case: Case) -> None:
+    uplinks = [opening.uplink for _, opening in asked(case) if opening.uplink is not None]
+
+    @given(st.binary(max_size=80))
+    def check(junk: bytes) -> None:
+        for uplink in uplinks:
+            try:
+                found = uplink.unpack(junk)
+            except ProtocolError as error:
+                assert 1000 <= error.code <= 4999
+            else:
+                if isinstance(found, Answer):
+                    assert 400 <= found.status < 600
+                else:
+                    assert all(isinstance(message, str | bytes) for message in found)
+
+    check()
+    assert all(200 <= uplink.taken.status < 300 for uplink in uplinks)
+
+
+def requests_never_raise(case: Case) -> None:
+    routes = [route for route in case.wire.routes() if route.carrier is not Carrier.WEBSOCKET]
+    short = st.text(max_size=12)
+    words = st.sampled_from(
+        ["session", "resume", "received", "ack", "from", "key", "sid", "c", "t"]
+    )
+
+    @given(st.dictionaries(words | short, short), short, st.dictionaries(words, short))
+    def check(query: dict[str, str], part: str, cookies: dict[str, str]) -> None:
+        for route in routes:
+            hello = request_to(case, route, query)
+            hello.parts = dict.fromkeys(hello.parts, part)
+            hello.address = hello.parts.get("address")
+            hello.cookies = cookies
+            answer = case.wire.open(hello)
+            if isinstance(answer, Answer):
+                assert 200 <= answer.status < 600
+            else:
+                assert answer.session and route.carrier is not Carrier.REPLY
+
+    check()
+
+
+def framings_write_the_same_bytes_for_the_same_key(case: Case) -> None:
+    payloads = Link(case).machine.send(Event(case.alias, "say", Body.of({"a": 1}, "b")))
+    written: dict[tuple[str, int], list[bytes | None]] = {}
+    for _, opening in asked(case):
+        if opening.downlink is not None:
+            framing = opening.downlink.framing
+            framed = [framing.frame(payload) for payload in payloads]
+            assert written.setdefault(framing.key, framed) == framed
+            assert opening.downlink.pack is not None or None not in framed
+
+
+def a_request_that_is_refused_is_answered_in_words_it_understands(case: Case) -> None:
+    for hello, _ in asked(case):
+        for reason in Reason:
+            answer = case.wire.refuse(hello, Why(reason, "code", "not now", {"a": 1}))
+            if answer.downlink is None:
+                assert answer.code is None, "a request is no upgrade"
+                assert 400 <= answer.status < 600
+            else:
+                assert reason is not Reason.ORIGIN, "a foreign origin hears nothing"
+                client = case.client()
+                client.opened(None, 0.0)
+                for message in read(case, hello, answer.downlink, answer.payloads):
+                    client.receive(message, 0.0)
+
+
+def asked(case: Case) -> list[tuple[Hello, Opening]]:
+    """Each HTTP request of the wire, and what becomes of it."""
+    found = []
+    for route in case.wire.routes():
+        if route.carrier in (Carrier.WEBSOCKET, Carrier.REPLY):
+            continue
+        for query in bodies_of(case).queries.get(route.carrier, ({},)):
+            hello = request_to(case, route, query)
+            opening = case.wire.open(hello)
+            assert isinstance(opening, Opening), (route, query, opening)
+            found.append((hello, opening))
+    return found
+
+
+def request_to(case: Case, route: Route, query: Mapping[str, str]) -> Hello:
+    """A request to this route: its path with the parts that the case's own request has, or any."""
+    base = case.hello
+    names = re.findall(r"\{([a-z_]+)\}", route.path)
+    parts = {name: base.parts.get(name, base.address or name) for name in names}
+    hello = request_hello(case, query, ())
+    hello.method = "GET" if route.method == "*" else route.method
+    hello.carrier = route.carrier
+    hello.path = route.path.format(**parts)
+    hello.parts = parts
+    hello.address = parts.get("address")
+    return hello
+
+
+def read(
+    case: Case, hello: Hello, downlink: Downlink, payloads: Sequence[Payload]
+) -> list[Message]:
+    """What the client reads of answers that hold these: of one stream, or of poll after poll."""
+    bodies = bodies_of(case)
+    if downlink.pack is None:
+        parts = [downlink.framing.frame(payload) or b"" for payload in payloads]
+        return list(bodies.read(hello, downlink.prelude + b"".join(parts)))
+    messages: list[Message] = []
+    while payloads:
+        body, count = downlink.pack(payloads)
+        assert 1 <= count <= len(payloads)
+        messages += bodies.read(hello, body)
+        payloads = payloads[count:]
+    return messages
+
+
+def bodies_of(case: Case) -> "Bodies":
+    assert case.bodies is not None, "this wire has HTTP requests: say how its client reads them"
+    return case.bodies
 
 
 # --- time
@@ -884,7 +1099,12 @@ CHECKS: Sequence[Callable[[Case], Any]] = (
     more_attachments_than_allowed_are_refused,
     opening_never_raises,
     every_refusal_has_its_answer,
-    bodies_hold_the_messages_that_were_packed,
+    requests_hold_what_was_said,
+    requests_that_have_nothing_to_say_say_nothing,
+    junk_in_a_body_is_messages_or_an_answer_or_a_protocol_error,
+    requests_never_raise,
+    framings_write_the_same_bytes_for_the_same_key,
+    a_request_that_is_refused_is_answered_in_words_it_understands,
     deadlines_go_on_and_come_to_an_end,
     both_ends_count_alike_wherever_they_are_cut,
     a_refused_resume_begins_anew,

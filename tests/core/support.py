@@ -49,6 +49,7 @@ from anywire.frames import (
 from anywire.limits import Limits
 from anywire.outbox import Outbox
 from anywire.payload import UNFRAMED, Carrier, Framed, Framing, Message, Payload
+from anywire.transports.base import Sink
 from anywire.wires.base import (
     Answer,
     Cap,
@@ -187,7 +188,6 @@ class TestWire:
     __test__ = False
 
     reserved: frozenset[str] = frozenset({"forged"})
-    idle: Payload | None = None
 
     def __init__(
         self,
@@ -234,12 +234,6 @@ class TestWire:
     def refuse(self, hello: Hello, why: Why) -> Answer:
         code = 4401 if why.reason is Reason.FORBIDDEN else 1013
         return Answer.accepted(code, f"{why.reason.value} {why.code} {why.text}".strip())
-
-    def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        return b"".join(payload.data for payload in payloads)
-
-    def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        return [body]
 
 
 def shown(frame: Frame) -> dict[str, Any]:
@@ -330,7 +324,11 @@ class TestTransport:
         self.closed: tuple[int, str] | None = None
         self.is_aborted = False
         self.failure: Exception | None = None
+        self.sink: Sink | None = None
         self._has_probe = beats
+
+    def attach(self, sink: Sink) -> None:
+        self.sink = sink
 
     def write(self, framed: Sequence[Framed]) -> None:
         if self.failure is not None:

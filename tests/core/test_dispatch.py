@@ -17,6 +17,7 @@ from anywire.errors import Refused
 from anywire.frames import Auth, Item
 from anywire.limits import Limits
 from anywire.wires.base import Hello, Identity, User
+from tests.core.guest import Guest, io
 from tests.core.support import FULL, Bench, Peer, TestWire, running, turns
 
 
@@ -722,6 +723,96 @@ async def test_credentials_that_cannot_be_read_are_refused() -> None:
         bench.node.dispatcher.authenticate(peer.session, Auth("a", Args(b"{")))
         assert peer.transport.closed is not None
         assert peer.transport.closed[0] == 4401
+
+
+async def test_credentials_that_may_be_said_anew_are_judged_again() -> None:
+    async with running(authenticate=by_name) as bench:
+        bench.channel("desk")
+        peer = framed(bench)
+        for ref in ("a", "b"):
+            peer.say("Auth", ref=ref, credentials=1, is_final=False)
+            assert peer.transport.is_paused
+            await turns()
+            assert not peer.transport.is_paused
+        peer.say("Auth", ref="c", credentials={"name": "ana"}, is_final=False)
+        peer.join("desk")
+        await turns()
+        assert [(one["t"], one["ref"]) for one in peer.news()] == [
+            ("Refusal", "a"),
+            ("Refusal", "b"),
+            ("Joined", "j"),
+        ]
+        assert peer.session.user == User("ana")
+        assert peer.transport.closed is None
+
+
+async def test_what_comes_with_refused_credentials_is_refused_and_what_comes_later_is_heard() -> (
+    None
+):
+    async with running(authenticate=by_name) as bench:
+        bench.channel("desk")
+        bench.channel("hall")
+        peer = framed(bench)
+        wrong = {"t": "Auth", "ref": "a", "credentials": 1, "is_final": False}
+        right = {"t": "Auth", "ref": "b", "credentials": {"name": "ana"}, "is_final": False}
+        desk, hall = ({"t": "Join", "address": name, "alias": name} for name in ("desk", "hall"))
+        peer.say_all(wrong, desk)
+        peer.say_all(right, hall)
+        await turns()
+        assert [(one["t"], one["alias"] or one["ref"]) for one in peer.news()] == [
+            ("Refusal", "a"),
+            ("Joined", "hall"),
+        ]
+        assert set(peer.session.members) == {"hall"}
+
+
+async def test_credentials_may_be_said_anew_until_the_time_is_up() -> None:
+    async with running(authenticate=by_name, limits=Limits(authentication=10.0)) as bench:
+        peer = framed(bench)
+        for _ in range(3):
+            bench.clock.move(3.0)
+            peer.say("Auth", ref="a", credentials=1, is_final=False)
+            await turns()
+        assert peer.transport.closed is None
+        bench.clock.move(1.0)
+        assert peer.transport.closed == (4401, "not authenticated in time")
+
+
+async def test_a_wrong_token_is_a_connect_error_and_the_client_may_try_again() -> None:
+    """As a client of Socket.IO sees it: on the same connection, until its time is up."""
+    async with running(authenticate=by_name, limits=Limits(authentication=5.0)) as bench:
+        bench.channel("desk")
+        right, wrong = Guest(bench, io(bench)), Guest(bench, io(bench))
+        refusal = '44{"message":"who are you?","data":{"tries":1}}'
+        for guest in (right, wrong):
+            guest.hear()
+            for _ in range(2):
+                guest.join(token="?")
+                guest.emit("say")  # behind what is refused: it may not know yet
+                await turns()
+            assert guest.hear() == [refusal, refusal]
+            assert guest.transport.closed is None
+        right.join(name="ana")
+        await turns()
+        right.hear()
+        assert right.member().user == User("ana")
+        bench.clock.move(5.0)
+        assert wrong.transport.closed == (4401, "not authenticated in time")
+        assert wrong.transport.payloads[-1].data == b"1"
+        assert right.transport.closed is None
+
+
+async def test_credentials_that_are_refused_too_late_hurt_nobody() -> None:
+    async with running(authenticate=by_name) as bench:
+        gone, away = framed(bench), framed(bench)
+        for peer in (gone, away):
+            peer.say("Auth", ref="a", credentials=1, is_final=False)
+            peer.say("Bye", code=1000)
+        gone.cut()
+        away.session.transport = None
+        await turns()
+        assert gone.session.has_ended
+        assert [one["t"] for one in away.heard] in ([], ["Bye"])
 
 
 async def test_credentials_cannot_be_changed_once_they_were_judged() -> None:

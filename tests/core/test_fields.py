@@ -153,6 +153,29 @@ def test_both_shapes_fill_the_row(
     assert taker.read_all(encode(args), PATH).row == row
 
 
+@pytest.mark.parametrize(
+    ("taker", "text", "row"),
+    [
+        (TEXT, '[{"text":"hi"}]', ("hi",)),
+        (TICKS, '[{"symbol":"A","every":2.5}]', ("A", 2.5)),
+        (TICKS, '[{"symbol":"A"}]', ("A", 1.0)),
+        (fields(field("first", dict), field("b", int, 1)), '[{"first":{}}]', ({"first": {}}, 1)),
+    ],
+)
+def test_a_lone_object_in_a_list_holds_the_fields_if_it_cannot_be_the_first(
+    taker: Fields, text: str, row: tuple[object, ...]
+) -> None:
+    assert taker.read(json_list(text), PATH) == row
+    assert taker.read(packed(json_list(text)), PATH) == row
+
+
+def test_a_lone_object_in_a_list_with_another_key_is_refused() -> None:
+    with pytest.raises(Refused, match="text"):
+        TEXT.read(json_list('[{"text":"hi","more":1}]'), PATH)
+    with pytest.raises(Refused):
+        TEXT.read(json_list('[{"text":"hi"},2]'), PATH)
+
+
 @pytest.mark.parametrize("encode", [lambda args: args, packed])
 @pytest.mark.parametrize(("taker", "args", "text"), REFUSED)
 def test_what_does_not_fit_is_refused_by_name(

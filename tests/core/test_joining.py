@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from anywire.body import NO_BODY, Body
 from anywire.brokers.memory import MemoryBroker
+from anywire.core.joining import SECRET
 from anywire.core.member import Member
 from anywire.errors import Refused
 from anywire.frames import Join, Position, Record, Since
@@ -175,6 +176,42 @@ async def test_parameters_that_are_no_arguments_count_as_none() -> None:
         peer = bench.connect()
         bench.node.dispatcher.join(peer.session, Join(1, "desk", "desk", NO_BODY))
         assert peer.news()[0]["data"] == "nobody"
+
+
+async def test_the_answer_tells_the_id_and_how_to_go_on_where_the_wire_can() -> None:
+    async with running() as bench:
+        bench.channel("desk")
+        for caps, limits, has_token in [
+            (FULL, Limits(), False),
+            (FULL | Cap.RESUME, Limits(), False),
+            (FULL | Cap.ADOPT, Limits(), True),
+            (FULL | Cap.ADOPT, Limits(resume=0), False),
+        ]:
+            bench.limits = limits
+            peer = bench.connect(TestWire(caps))
+            peer.join("desk")
+            [joined] = peer.news()
+            [member] = peer.session.members.values()
+            assert joined["member"] == member.id
+            if has_token:
+                assert joined["token"] == f"{member.id}{SECRET}{member.token}"
+                assert bench.node.adoptable[member.id] is member
+                assert SECRET not in member.id
+            else:
+                assert "token" not in joined and member.token == ""
+        assert len(bench.node.adoptable) == 1
+
+
+async def test_a_secret_is_made_once_for_each_membership() -> None:
+    async with running() as bench:
+        bench.channel("desk")
+        peer = bench.connect(TestWire(FULL | Cap.ADOPT))
+        told = []
+        for alias in ("a", "b", "a"):
+            peer.join("desk", alias=alias)
+            told.append(peer.news()[-1]["token"])
+        assert len(set(told)) == 3
+        assert set(bench.node.adoptable) == {one.id for one in peer.session.members.values()}
 
 
 async def test_the_room_of_a_member_is_the_one_that_is_registered() -> None:

@@ -51,6 +51,48 @@ async def test_each_member_has_an_id_of_its_own() -> None:
         assert len(ids) == 4
 
 
+async def test_an_id_is_kept_when_the_session_changes() -> None:
+    async with running() as bench:
+        bench.channel("desk")
+        peer, member = joined(bench)
+        before = member.id
+        member.keep_id()
+        member.session = bench.connect().session
+        assert member.id == before
+        member.keep_id()
+        assert member.id == before
+        member.session = peer.session
+
+
+async def test_a_member_that_may_come_back_is_away_from_its_loss_on() -> None:
+    async with running() as bench:
+        channel = bench.channel("desk")
+        seen: list[tuple[bool, bool, bool]] = []
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        @channel.leave
+        async def leave(member: Member) -> None:
+            seen.append((member.is_away, member.is_leaving, member.has_left))
+            await gate
+
+        peer, member = joined(bench, wire=TestWire(FULL | Cap.ADOPT))
+        assert not member.is_away
+        peer.cut()
+        assert seen == [(True, True, False)]
+        gate.set_result(None)
+        await turns()
+        assert (member.is_away, member.is_leaving, member.has_left) == (True, False, False)
+
+
+async def test_the_secret_of_a_member_is_in_no_log() -> None:
+    async with running() as bench:
+        bench.channel("desk")
+        _, member = joined(bench, wire=TestWire(FULL | Cap.ADOPT))
+        assert member.token and member.token not in repr(member)
+        _, plain = joined(bench)
+        assert plain.token == ""
+
+
 async def test_state_lives_through_a_resume() -> None:
     async with running() as bench:
         bench.channel("desk")

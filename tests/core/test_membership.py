@@ -483,6 +483,121 @@ async def test_a_session_that_ends_while_it_joins_leaves_nothing() -> None:
         assert not bench.node.dispatcher.stepper.tasks
 
 
+async def test_a_join_that_its_client_has_left_needs_no_answer_where_it_has_no_ref() -> None:
+    async with running() as bench:
+        desk = Desk(bench, waits="join")
+        peer = bench.connect()
+        peer.join("desk", ref=None)
+        peer.say("Leave", alias="desk")
+        await desk.open()
+        assert told(peer) == []
+        peer.join("desk", ref=None)
+        await desk.open(Refused("no"))
+        assert told(peer) == [("Refusal", None, "no")]
+        assert not bench.node.rooms
+
+
+# --- memberships that may go on elsewhere ---------------------------------------------------------
+
+
+def adopting() -> TestWire:
+    return TestWire(FULL | Cap.ADOPT)
+
+
+async def test_who_is_lost_leaves_at_once_and_its_membership_stays_for_a_while() -> None:
+    async with running(limits=Limits(resume=60.0)) as bench:
+        desk = Desk(bench)
+        peer = bench.connect(adopting())
+        peer.join("desk")
+        [member] = peer.session.members.values()
+        peer.cut()
+        assert desk.log == ["join 1", "leave 1 1006", "left 1"]
+        assert not member.has_left and list(member.rooms) == ["desk"]
+        assert bench.node.room("desk").members() == [member]
+        bench.clock.move(60.0)
+        assert desk.log == ["join 1", "leave 1 1006", "left 1"]
+        assert member.has_left
+        await turns()
+        assert not bench.node.rooms and not bench.node.adoptable
+
+
+async def test_who_is_lost_while_it_joins_leaves_when_it_has_joined() -> None:
+    async with running() as bench:
+        desk = Desk(bench, waits="join")
+        peer = bench.connect(adopting())
+        peer.join("desk")
+        peer.cut()
+        assert desk.log == ["join 1"]
+        await desk.open()
+        assert desk.log == ["join 1", "joined 1", "leave 1 1006", "left 1"]
+        assert not peer.session.has_ended
+
+
+async def test_who_is_lost_while_it_joins_and_is_refused_does_not_leave() -> None:
+    async with running() as bench:
+        desk = Desk(bench, waits="join")
+        peer = bench.connect(adopting())
+        peer.join("desk")
+        peer.cut()
+        await desk.open(Refused("no"))
+        assert desk.log == ["join 1"]
+        assert not bench.node.rooms and not bench.node.adoptable
+
+
+async def test_who_was_lost_and_is_sent_out_has_left_once() -> None:
+    async with running() as bench:
+        desk = Desk(bench, waits="leave")
+        peer = bench.connect(adopting())
+        peer.join("desk")
+        [member] = peer.session.members.values()
+        peer.cut()
+        await member.leave()
+        bench.node.dispatcher.lose(peer.session, 1006, "again", is_clean=False)
+        assert desk.log == ["join 1", "leave 1 1006"]
+        await desk.open()
+        assert desk.log == ["join 1", "leave 1 1006", "left 1"]
+        await turns()
+        assert not bench.node.rooms and not bench.node.adoptable
+
+
+async def test_who_leaves_is_not_lost() -> None:
+    async with running() as bench:
+        desk = Desk(bench, waits="leave")
+        peer = bench.connect(adopting())
+        peer.join("desk")
+        [member] = peer.session.members.values()
+        peer.say("Leave", alias="desk")
+        bench.node.dispatcher._memberships.lose(member, Left(1006, "", clean=False))
+        await desk.open()
+        assert desk.log == ["join 1", "leave 1 left", "left 1"]
+        assert not member.is_leaving
+
+
+async def test_a_channel_without_handlers_is_lost_and_left_too() -> None:
+    async with running() as bench:
+        bench.channel("mute")
+        peer = bench.connect(adopting())
+        peer.join("mute")
+        [member] = peer.session.members.values()
+        peer.cut()
+        assert member.is_told and not member.is_leaving
+        peer.session.end(4410, "", is_clean=False)
+        await turns()
+        assert not bench.node.rooms
+
+
+async def test_a_secret_shown_on_a_session_that_has_ended_moves_nothing() -> None:
+    async with running() as bench:
+        bench.channel("desk")
+        peer, other = bench.connect(adopting()), bench.connect(adopting())
+        peer.join("desk")
+        [joined] = peer.news()
+        other.say("Bye", code=1000)
+        join = Join(1, "desk", "desk", token=joined["token"])
+        bench.node.dispatcher.join(other.session, join)
+        assert list(peer.session.members) == ["desk"] and not other.session.members
+
+
 async def test_a_join_behind_a_goodbye_is_none() -> None:
     async with running() as bench:
         desk = Desk(bench)

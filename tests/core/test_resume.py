@@ -421,6 +421,34 @@ async def test_an_acknowledgement_of_what_was_never_sent_breaks_the_rules() -> N
     assert peer.transport.closed == (4400, "acknowledges what was never sent")
 
 
+async def test_what_a_peer_says_it_lacks_is_written_again_over_the_same_transport() -> None:
+    bench = Bench()
+    peer = joined(bench)
+    for n in range(3):
+        put(peer.session, n)
+    bench.flush()
+    put(peer.session, 3)
+    assert peer.session.rewind(2)  # the answer to its join, and 0
+    bench.flush()
+    assert numbers(peer) == [0, 1, 2, 1, 2, 3]
+    assert peer.session.rewind(5)
+    bench.flush()
+    assert numbers(peer) == [0, 1, 2, 1, 2, 3]
+
+
+async def test_what_is_forgotten_or_was_never_written_cannot_be_written_again() -> None:
+    bench = Bench(limits=Limits(kept_messages=2))
+    peer = joined(bench)
+    for n in range(4):
+        put(peer.session, n)
+    bench.flush()
+    for count in (0, 2, 6):
+        assert not peer.session.rewind(count)
+    bench.flush()
+    assert numbers(peer) == [0, 1, 2, 3]
+    assert not peer.session.has_ended
+
+
 async def test_the_window_is_over_when_it_is() -> None:
     bench = Bench(limits=Limits(resume=60.0))
     peer = joined(bench)
@@ -598,6 +626,14 @@ class Resuming(RuleBasedStateMachine):
     @rule()
     def client_acknowledges(self) -> None:
         self.peer.say("Ack", seq=self.client.received)
+
+    @precondition(lambda self: self.is_attached and self.is_welcomed and not self.is_held)
+    @rule()
+    def an_answer_is_lost_and_asked_for_again(self) -> None:
+        """As on polls: what was written and not heard is written again, to the same transport."""
+        self.bench.flush()
+        if self.peer.session.rewind(self.client.received):
+            self.client.read = len(self.peer.heard)
 
     @precondition(lambda self: self.is_attached)
     @rule()

@@ -387,6 +387,28 @@ async def test_count_and_kick_mean_everybody_here() -> None:
         assert await room.count() == 0
 
 
+@pytest.mark.parametrize("stay", [False, True])
+async def test_everybody_in_a_room_moves_to_another_one(stay: bool) -> None:
+    async with running() as bench:
+        channel = bench.channel("chat:{room}")
+
+        @channel.join
+        async def join(member: Member) -> None:
+            await member.enter("lobby")
+
+        peers = [joined(bench, user=name) for name in ("ana", "bo")]
+        lobby, game = (bench.node.room(f"chat/{name}") for name in ("lobby", "game"))
+        assert await lobby.move(game, stay=stay) == 2
+        assert (await lobby.count(), await game.count()) == (2 if stay else 0, 2)
+        await lobby.publish("lobby")
+        await game.publish("game")
+        for peer in peers:
+            heard = [event for event, _ in peer.events()]
+            assert heard == (["lobby", "game"] if stay else ["game"])
+            assert set(member_of(peer).rooms) >= {"chat:a", "chat/game"}
+        assert await bench.node.room("nobody").move(game) == 0
+
+
 async def test_a_room_answers_a_call_as_far_as_it_can() -> None:
     async with running() as bench:
         bench.channel("chat:{room}")

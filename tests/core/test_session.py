@@ -15,7 +15,7 @@ from anywire.errors import ProtocolError, Refused
 from anywire.frames import Auth, Beat, Event, Frame, Gap
 from anywire.limits import Limits
 from anywire.payload import UNFRAMED, Payload, Policy
-from anywire.wires.base import Cap, Hello, Identity, User
+from anywire.wires.base import Answer, Cap, Hello, Identity, Opening, Role, User
 from tests.core.support import (
     BOXED,
     FULL,
@@ -80,6 +80,36 @@ async def test_a_conversation_that_can_resume_is_told_how_long() -> None:
     bench.flush()
     assert peer.welcome["token"]
     assert peer.welcome["limits"]["resume"] == 60.0
+
+
+class Telling(TestWire):
+    """A wire that gives its sessions a secret of its own making."""
+
+    role = Role.NEW
+
+    def open(self, hello: Hello) -> Opening | Answer:
+        opening = super().open(hello)
+        assert isinstance(opening, Opening)
+        opening.token, opening.role = "told elsewhere", self.role
+        return opening
+
+
+async def test_a_wire_may_make_the_secret_of_a_session_that_cannot_resume() -> None:
+    bench = Bench()
+    peer = bench.connect(Telling())
+    bench.flush()
+    assert peer.session.accepts("told elsewhere")
+    assert not peer.session.resumes
+    assert peer.welcome["limits"]["resume"] == 0
+    peer.cut()
+    assert idle(bench)
+
+
+async def test_a_secret_that_the_client_showed_does_not_become_that_of_a_new_session() -> None:
+    wire = Telling(FULL | Cap.RESUME)
+    wire.role = Role.DOWNLINK
+    session = Bench().connect(wire).session
+    assert session.token and not session.accepts("told elsewhere")
 
 
 async def test_an_implicit_join_is_taken_at_opening() -> None:

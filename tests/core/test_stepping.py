@@ -573,6 +573,34 @@ async def test_a_future_that_fails_raises_in_the_coroutine() -> None:
         await run.end()
 
 
+async def test_two_that_begin_to_wait_for_one_future_in_one_turn_both_go_on() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> int:
+        return await future
+
+    runs = [Run(wait()) for _ in range(3)]
+    outside = asyncio.ensure_future(wait())
+    future.set_result(7)
+    assert [await run.end() for run in runs] == [7, 7, 7]
+    assert await outside == 7
+
+
+async def test_who_is_cancelled_before_it_began_cancels_the_future_that_others_wait_for() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> int:
+        return await future
+
+    one, two = Run(wait()), Run(wait())
+    assert one.task is not None
+    one.task.cancel()
+    for run in (one, two):
+        with pytest.raises(asyncio.CancelledError):
+            await run.end()
+    assert future.cancelled()
+
+
 def test_a_loop_that_closes_in_between_closes_the_coroutine() -> None:
     closed: list[str] = []
 

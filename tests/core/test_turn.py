@@ -1,14 +1,17 @@
 """Tests of anywire.core.turn."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from anywire.body import Body
 from anywire.core.dispatch import Later
 from anywire.core.member import Member
 from anywire.errors import CallFailed, ProtocolError, Refused
-from anywire.frames import Want
+from anywire.frames import Reply, Want
 from anywire.wires.base import Cap
+from tests.core.guest import Guest, io
 from tests.core.support import Bench, Peer, TestMachine, TestWire, running, turns
 
 
@@ -235,6 +238,81 @@ async def test_a_later_answers_when_it_wants_and_once() -> None:
             later.refuse("twice")
         told = [(one["ref"], one.get("code", ""), one["data"]) for one in peer.news()]
         assert told == [(3, "", {"n": 3}), (1, "no", [1]), (0, "", None)]
+
+
+async def test_a_later_knows_whether_somebody_waits_for_it() -> None:
+    async with running() as bench:
+        shelf = Shelf(bench)
+        peer = joined(bench)
+        peer.push("desk", "ask")
+        peer.call("desk", "ask", ref=1)
+        peer.say("Event", alias="desk", event="ask", want="REPLY")  # no ref, no answer
+        assert [later.is_awaited for later in shelf.kept] == [False, True, False]
+
+
+async def test_a_later_may_answer_with_several_values() -> None:
+    async with running() as bench:
+        shelf = Shelf(bench)
+        peer = joined(bench)
+        for ref in range(3):
+            peer.call("desk", "ask", ref=ref)
+        shelf.kept[0].answer(1, "two", [3])
+        shelf.kept[1].answer(None)
+        shelf.kept[2].answer()
+        machine = peer.session.machine
+        assert isinstance(machine, TestMachine)
+        bodies = [one.data for one in machine.sent if isinstance(one, Reply)]
+        assert [body.values for body in bodies if isinstance(body, Body)] == [
+            (1, "two", [3]),
+            (None,),
+            (),
+        ]
+        assert [one["data"] for one in peer.news()] == [[1, "two", [3]], None, None]
+
+
+async def test_a_later_that_nobody_waits_for_is_a_message_where_there_are_no_answers() -> None:
+    async with running() as bench:
+        kept: list[Later] = []
+
+        @bench.channel("desk").message
+        async def message(later: Later, text: str) -> None:
+            kept.append(later)
+
+        silent = joined(bench, mute())
+        for _ in range(2):
+            silent.push("desk", "message", "hi")
+        kept[0].answer("one", 2)
+        kept[1].answer()
+        assert silent.events() == [("message", ["one", 2])]
+        assert not kept[0].is_awaited
+
+
+async def test_an_answer_is_told_where_its_member_is_now() -> None:
+    """It may have gone on in another session since it was asked; the first one forgets it."""
+    async with running() as bench:
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        channel = bench.channel("desk")
+
+        @channel.on("slow")
+        async def slow() -> str:
+            await gate
+            return "done"
+
+        wire = io(bench)
+        guest = Guest(bench, wire)
+        guest.join()
+        guest.hear()
+        guest.emit("slow", id=1)
+        first = guest.session
+        assert first.streams
+        guest.cut()
+        guest.connect()
+        guest.join()
+        gate.set_result(None)
+        await turns()
+        assert '431["done"]' in guest.hear()
+        assert not first.streams and not guest.session.streams
+        assert not guest.member().is_held
 
 
 async def test_a_later_that_asks_for_nothing_and_one_that_fails() -> None:

@@ -19,7 +19,12 @@ FILES = {
     "p": "tests/interop/test_peer_clients.py",
     "q": "tests/interop/test_peer_servers.py",
     "z": "tests/interop/test_fuzzing_cases.py",
+    "e": "tests/conformance/test_engineio_protocol.py",
+    "i": "tests/conformance/test_socketio_protocol.py",
+    "j": "tests/conformance/test_sockjs_protocol.py",
 }
+SUITES = {"e": "### Engine.IO", "i": "### Socket.IO", "j": "### SockJS"}
+"""The protocols' own suites: our file with their cases, and the table of those."""
 CITED = re.compile(r"\b([a-z]) `(test_\w+)`")
 
 
@@ -27,7 +32,19 @@ def names_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     names = {node.name for node in tree.body if isinstance(node, functions)}
+    taken = [node.names for node in tree.body if isinstance(node, ast.ImportFrom)]
+    names |= {name.name for names in taken for name in names}  # tests that several files have
     return {name for name in names if name.startswith("test_")}
+
+
+def official(file: str) -> dict[str, str]:
+    """Each case of a protocol's own suite, and the test that stands for it."""
+    for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body:
+        match node:
+            case ast.AnnAssign(target=ast.Name(id="OFFICIAL"), value=ast.Dict() as cases):
+                found: dict[str, str] = ast.literal_eval(cases)
+                return found
+    raise AssertionError(f"{file} has no dictionary OFFICIAL")
 
 
 def cited(letter: str) -> set[str]:
@@ -59,3 +76,10 @@ def test_every_section_that_is_played_over_real_sockets_has_its_row() -> None:
             assert CITED.search(cells[2]) and CITED.search(cells[3]), line
             told |= {(row[1], section) for section in row[2].split(", ")}
     assert {(str(fault.rfc), fault.section) for fault in FAULTS} <= told
+
+
+@pytest.mark.parametrize("letter", SUITES)
+def test_every_official_case_stands_beside_the_test_that_is_it(letter: str) -> None:
+    table = PAGE.split(f"\n{SUITES[letter]}\n")[1].split("\n##")[0]
+    rows = re.findall(rf"^\| (.+) \| {letter} `(test_\w+)` \|$", table, re.MULTILINE)
+    assert rows == list(official(FILES[letter]).items())

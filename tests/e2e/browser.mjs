@@ -43,11 +43,14 @@ const actions = {
   },
   fill: ({ page, label, text }) => of(page).getByLabel(label, { exact: true }).fill(text),
   press: ({ page, label, key }) => of(page).getByLabel(label, { exact: true }).press(key),
+  choose: ({ page, label, text }) => of(page).getByLabel(label, { exact: true }).selectOption({ label: text }),
   click: ({ page, role, name }) => of(page).getByRole(role, { name }).click(),
   /** Waits until an element shows this text. */
   see: ({ page, selector, text }) => of(page).locator(selector).filter({ hasText: text }).first().waitFor(),
   texts: ({ page, selector }) => of(page).locator(selector).allInnerTexts(),
   evaluate: ({ page, code }) => of(page).evaluate(code),
+  /** Ends what the page has under way. */
+  close: ({ page }) => of(page).close(),
   troubles: () => troubles,
   async shoot({ page, path, width, height, scheme }) {
     await of(page).emulateMedia({ colorScheme: scheme });

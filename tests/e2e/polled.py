@@ -1,4 +1,4 @@
-"""An app of one chat, for clients on long polls whose requests reach any of its workers."""
+"""An app of one chat, for clients whose requests reach any of its workers."""
 
 from collections.abc import Mapping, Sequence
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,7 +34,9 @@ class Process:
         ]
 
     @classmethod
-    async def start(cls, name: str, command: Iterable[object]) -> Self:
+    async def start(
+        cls, name: str, command: Iterable[object], env: Mapping[str, str] | None = None
+    ) -> Self:
         """Start it in a session of its own, so that no signal meant for the tests reaches it."""
         process = await asyncio.create_subprocess_exec(
             *map(str, command),
@@ -42,7 +44,7 @@ class Process:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=ROOT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"} | dict(env or {}),
             start_new_session=True,
         )
         return cls(name, process)
@@ -113,8 +115,10 @@ class Processes:
     def __init__(self) -> None:
         self._all: list[Process] = []
 
-    async def start(self, name: str, *command: object) -> Process:
-        process = await Process.start(name, command)
+    async def start(
+        self, name: str, *command: object, env: Mapping[str, str] | None = None
+    ) -> Process:
+        process = await Process.start(name, command, env)
         self._all.append(process)
         return process
 
@@ -122,9 +126,11 @@ class Processes:
         """A script of this folder."""
         return await self.start(name, "node", HERE / script, *arguments)
 
-    async def anywire(self, name: str, *arguments: object) -> Process:
+    async def anywire(
+        self, name: str, *arguments: object, env: Mapping[str, str] | None = None
+    ) -> Process:
         """The command line."""
-        return await self.start(name, sys.executable, "-m", "anywire", *arguments)
+        return await self.start(name, sys.executable, "-m", "anywire", *arguments, env=env)
 
     async def demo(self, name: str = "server", *, port: int = 0) -> "Demo":
         """The demo, once it listens."""

@@ -1,15 +1,16 @@
-"""Long polls over several workers: whichever takes a request, the session is found, and nothing is
-lost, reordered or heard twice.
+"""Requests over several workers: whichever takes one, the session is found, and nothing is lost,
+reordered or heard twice.
 """
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
-from anywire.client import Channel, Client, Event, PollDialer, connect
+from anywire.client import Channel, Client, Event, HttpDialer, connect
 from tests.e2e.processes import HERE
 from tests.servers.supervised import Supervised, supervised
 
@@ -63,11 +64,12 @@ async def server() -> AsyncIterator[Supervised]:
         yield server
 
 
-async def test_each_request_may_reach_any_worker(server: Supervised) -> None:
+@pytest.mark.parametrize("carrier", ["events", "stream", "poll"])
+async def test_each_request_may_reach_any_worker(carrier: Any, server: Supervised) -> None:
     async with AsyncExitStack() as stack:
         talkers: list[Talker] = []
         for by in range(CLIENTS):
-            client = connect(f"{server.url}/ws", dialer=PollDialer(fresh=True))
+            client = connect(f"{server.url}/ws", dialer=HttpDialer(carrier, fresh=True))
             talker = Talker(await stack.enter_async_context(client), by)
             await talker.chat.join()
             talkers.append(talker)

@@ -12,7 +12,9 @@ from anywire.testing import WIRES, connect
 from examples.desk.app import Order, Quote, app
 from tests.cli.commands import serving
 
-ANSWERING = pytest.mark.parametrize("wire", [wire for wire in WIRES if wire != "raw"])
+NAMELESS = {"raw", "sockjs"}
+ANSWERING = pytest.mark.parametrize("wire", [wire for wire in WIRES if wire not in NAMELESS])
+STREAMING = pytest.mark.parametrize("wire", [wire for wire in WIRES if "anywire" in wire])
 ACME = {"symbol": "ACME", "price": 278.0}
 
 
@@ -26,7 +28,7 @@ async def test_a_call_is_answered_and_checked(wire: str) -> None:
             await desk.call("price", 5)
 
 
-@ANSWERING
+@STREAMING
 async def test_a_stream_flows_until_the_client_has_enough(wire: str) -> None:
     async with connect(app, wire=wire) as client:
         desk = await client.join("desk")
@@ -37,7 +39,7 @@ async def test_a_stream_flows_until_the_client_has_enough(wire: str) -> None:
         assert await desk.call("price", "ACME") == ACME
 
 
-@ANSWERING
+@STREAMING
 async def test_a_stream_of_orders_is_added_up(wire: str) -> None:
     async def orders() -> AsyncIterator[dict[str, Any]]:
         for amount in range(50):

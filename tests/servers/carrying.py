@@ -1,11 +1,12 @@
 """A stranger carrier: what a later issue adds, with nothing but the server's carrier table."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from anywire.limits import Limits
 from anywire.net.http1 import field
-from anywire.payload import Carrier, Payload
+from anywire.payload import Carrier
 from anywire.servers.carry import Exchange, whole
 from anywire.servers.exchange import HttpExchange
 from anywire.servers.static import Reply
@@ -19,7 +20,6 @@ class Strange:
 
     name = "strange"
     reserved: frozenset[str] = frozenset()
-    idle: Payload | None = None
 
     def routes(self) -> list[Route]:
         return [
@@ -34,12 +34,6 @@ class Strange:
 
     def refuse(self, hello: Hello, why: object) -> Answer:
         return Answer(status=503)
-
-    def pack(self, carrier: Carrier, payloads: object) -> bytes:
-        return b""
-
-    def unpack(self, carrier: Carrier, body: bytes) -> list[str]:
-        return []
 
 
 async def events(exchange: Exchange, wire: Wire, hello: Hello) -> None:
@@ -99,9 +93,9 @@ TABLE = {Carrier.EVENTS: events, Carrier.POST: post, Carrier.STREAM: take, Carri
 
 
 def strange(
-    limits: Limits | None = None, **carriers: object
+    limits: Limits | None = None, origins: Sequence[str] = (), **carriers: object
 ) -> AbstractAsyncContextManager[Server]:
     """A server with the stranger wire; carriers by their name replace those of the table."""
     replaced = {Carrier(name): carry for name, carry in carriers.items()}
-    node = make_node(limits=limits)
-    return serving(node=node, wires=[Strange()], carriers={**TABLE, **replaced})
+    node, table = make_node(limits=limits), {**TABLE, **replaced}
+    return serving(node=node, wires=[Strange()], carriers=table, origins=origins)

@@ -110,6 +110,13 @@ class Dialed:
             await self.reader.readexactly(2)
         return Said(int(status_line.split(" ")[1]), headers, body)
 
+    async def chunk(self) -> bytes:
+        """The next chunk of a response that goes on; empty at its end."""
+        size = int(await self.reader.readline(), 16)
+        data = await self.reader.readexactly(size)
+        assert await self.reader.readexactly(2) == b"\r\n"
+        return data
+
     async def rest(self) -> bytes:
         """Everything until the server hangs up."""
         return await self.reader.read()

@@ -82,6 +82,60 @@ async def test_a_long_response_waits_for_its_host() -> None:
     assert body(held.said) == b"012!"
 
 
+async def test_parts_that_are_written_together_are_one_message_and_headers_are_added() -> None:
+    async def answer(exchange: AsgiExchange) -> None:
+        exchange.headers = [("X-Added", "2")]
+        exchange.start(200, [("X-A", "1")])
+        exchange.write(b"a", b"", b"bc")
+        exchange.write()
+        exchange.end()
+
+    held = line(answer)
+    await held.ended()
+    start, first, last = held.said
+    assert start["headers"] == [(b"x-a", b"1"), (b"x-added", b"2")]
+    assert (first["body"], last["body"], last["more_body"]) == (b"abc", b"", False)
+
+
+async def test_what_is_kept_is_answered_later() -> None:
+    told: list[bool] = []
+    kept: asyncio.Future[AsgiExchange] = asyncio.get_running_loop().create_future()
+
+    async def answer(exchange: AsgiExchange) -> None:
+        assert not exchange.is_kept
+        exchange.keep(lambda: told.append(exchange.is_gone))
+        kept.set_result(exchange)
+
+    held = line(answer)
+    exchange = await kept
+    assert exchange.is_kept and not exchange.is_full
+    held.takes.clear()
+    exchange.start(200, [])
+    exchange.write(b"on its way")
+    assert exchange.is_full
+    held.takes.set()
+    await held.until(lambda: len(held.said) == 2)
+    assert told == [False]  # the host has taken all
+    exchange.end()
+    await held.ended()
+    assert body(held.said) == b"on its way"
+
+
+async def test_who_keeps_a_request_is_told_when_its_client_is_gone() -> None:
+    told: list[bool] = []
+    kept = asyncio.Event()
+
+    async def answer(exchange: AsgiExchange) -> None:
+        exchange.keep(lambda: told.append(exchange.is_gone))
+        kept.set()
+
+    held = line(answer)
+    await kept.wait()
+    held.tell("http.disconnect")
+    await held.ended()
+    assert told == [True]
+
+
 async def test_a_body_is_read_in_parts_as_fast_as_it_is_wanted() -> None:
     parts: list[bytes] = []
     may_read = asyncio.Event()

@@ -1,6 +1,7 @@
 """One request and its response, through real sockets and a stranger carrier."""
 
 import asyncio
+from collections.abc import Callable
 
 from anywire.errors import Closed
 from anywire.limits import Limits
@@ -147,3 +148,109 @@ async def test_a_response_that_has_begun_takes_no_second_one() -> None:
         assert (await client.answer()).status == 204
         assert (await client.answer()).body == b"ok\n"
         assert len(raised) == 1
+
+
+class Kept:
+    """A carrier that returns at once and answers later; lists what it was told meanwhile."""
+
+    def __init__(self) -> None:
+        self.exchange: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
+        self.told: list[tuple[bool, bool]] = []
+        self._changed = asyncio.Event()
+
+    async def __call__(self, exchange: Exchange, wire: Wire, hello: Hello) -> None:
+        assert not exchange.is_kept
+
+        def changed() -> None:
+            self.told.append((exchange.is_gone, exchange.is_full))
+            self._changed.set()
+
+        exchange.keep(changed)
+        assert exchange.is_kept
+        self.exchange.set_result(exchange)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def test_what_is_kept_is_answered_later_and_the_connection_goes_on() -> None:
+    kept = Kept()
+    async with strange(poll=kept) as server, dial(server) as client:
+        client.send(request("/poll"))
+        exchange = await kept.exchange
+        assert not (exchange.has_begun or exchange.is_full)
+        exchange.respond(Reply(200, [], b"at last"))
+        assert (await client.answer()).body == b"at last"
+        assert kept.told == [(False, False)]  # of its end, for the last time
+        client.send(request("/healthz"))
+        assert (await client.answer()).body == b"ok\n"
+
+
+async def test_who_keeps_a_request_is_told_when_its_client_is_gone() -> None:
+    kept = Kept()
+    async with strange(poll=kept) as server:
+        async with dial(server) as client:
+            client.send(request("/poll"))
+            exchange = await kept.exchange
+        await kept.until(lambda: exchange.is_gone)
+        assert kept.told == [(True, False)]
+        exchange.respond(Reply(200, []))
+        exchange.write(b"to nobody")
+        exchange.end()
+
+
+async def test_who_keeps_a_request_is_told_when_all_that_was_written_is_taken() -> None:
+    kept = Kept()
+    async with strange(poll=kept) as server, dial(server) as client:
+        client.send(request("/poll"))
+        exchange = await kept.exchange
+        exchange.start(200, [])
+        written = 0
+        while not exchange.is_full:
+            exchange.write(b"x" * 100_000)
+            written += 1
+        assert kept.told == []
+        await client.answer(has_body=False)
+        for _ in range(written):
+            assert len(await client.chunk()) == 100_000
+        await kept.until(lambda: not exchange.is_full)
+        exchange.end()
+        assert await client.chunk() == b""
+
+
+async def test_parts_that_are_written_together_are_chunks_of_their_own() -> None:
+    async def carry(exchange: Exchange, wire: Wire, hello: Hello) -> None:
+        exchange.start(200, [])
+        exchange.write(b"a", b"", b"bc")
+        exchange.write()
+        exchange.end(b"d")
+
+    async with strange(poll=carry) as server, dial(server) as client:
+        client.send(request("/poll"))
+        await client.answer(has_body=False)
+        assert [await client.chunk() for _ in range(4)] == [b"a", b"bc", b"d", b""]
+
+
+async def test_headers_of_the_host_stand_in_every_answer() -> None:
+    origin = "Origin: https://friend.example"
+
+    async def streamed(exchange: Exchange, wire: Wire, hello: Hello) -> None:
+        exchange.start(200, [("X-Own", "1")])
+        exchange.end()
+
+    async def whole(exchange: Exchange, wire: Wire, hello: Hello) -> None:
+        exchange.respond(Reply(200, [("X-Own", "1")]))
+
+    async def failing(exchange: Exchange, wire: Wire, hello: Hello) -> None:
+        exchange.fail(502, "no")
+
+    for carry, own in ((streamed, "1"), (whole, "1"), (failing, None)):
+        async with strange(poll=carry, origins=["https://friend.example"]) as server:
+            async with dial(server) as client:
+                client.send(request("/poll", origin))
+                headers = (await client.answer()).headers
+                assert headers["access-control-allow-origin"] == "https://friend.example"
+                assert headers.get("x-own") == own

@@ -28,6 +28,12 @@ async def test_a_hello_says_what_the_request_said() -> None:
     assert (said.remote, said.subprotocols, said.limits.message) == ("192.0.2.1", ("a", "b"), 7)
 
 
+async def test_a_hello_has_the_parts_of_its_path() -> None:
+    said = await hello("/raw/%C3%A9")
+    assert said.parts == {"address": "é"}
+    assert said.limits.message == 7
+
+
 async def test_cookies_of_several_lines_are_one() -> None:
     said = await hello("/raw/a", 'Cookie: a="1"; b = 2', "Cookie: a=3; =x; novalue; d=e=f")
     assert said.cookies == {"a": "3", "b": "2", "d": "e=f"}

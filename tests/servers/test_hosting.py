@@ -10,7 +10,12 @@ async def test_without_workers_there_is_no_door() -> None:
     node = make_node()
     hosting = Hosting(node, [])
     assert hosting.door is None
-    assert set(hosting.carriers) == {Carrier.POLL, Carrier.POST}
+    assert set(hosting.carriers) == {
+        Carrier.POLL,
+        Carrier.EVENTS,
+        Carrier.STREAM,
+        Carrier.POST,
+    }
     hosting.start()
     async with serving(node=node, hosting=hosting):
         pass

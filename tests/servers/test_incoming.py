@@ -43,6 +43,21 @@ async def test_who_waits_hears_that_nothing_follows_and_what_is_dropped_is_not_r
         await incoming.read()
 
 
+async def test_a_watcher_is_called_at_each_change_and_a_last_time_at_the_end() -> None:
+    incoming = Incoming()
+    seen: list[tuple[int, bool, bool]] = []
+    incoming.watcher = lambda: seen.append((incoming.size, incoming.is_whole, incoming.is_over))
+    incoming.feed(b"a")
+    incoming.wake()
+    incoming.finish()
+    incoming.stop()
+    incoming.wake()
+    incoming.stop()
+    one, two = (1, False, False), (1, True, False)
+    assert seen == [one, one, two, (1, True, True)]
+    assert incoming.watcher is None  # it holds on to nobody
+
+
 async def test_a_change_wakes_everyone_and_forgives_who_gave_up() -> None:
     incoming = Incoming()
     waiting = [asyncio.ensure_future(incoming.changed()) for _ in range(3)]

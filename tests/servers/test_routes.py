@@ -88,11 +88,116 @@ def test_a_path_of_the_server_cannot_be_a_wires() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["ws", "", "/a?b", "/a#b", "/{address}/x", "/x{address}", "/{room}", "/a b", "/\x7f"]
+    "path",
+    [
+        *("ws", "", "/a?b", "/a#b", "/a b", "/\x7f", "{address}", "/{a}{b}", "/{a}/{a}"),
+        *("/{Room}", "/{a1}", "/{}", "/{a", "/a}", "/{{a}}", "/{a-b}"),
+    ],
 )
 def test_what_cannot_be_a_path_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot be a path"):
         Routes([get(path)])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "parts"),
+    [
+        ("/{address}/x", "/a/x", {"address": "a"}),
+        ("/x{address}", "/xa", {"address": "a"}),
+        ("/chat/{room}", "/chat/a b", {"room": "a b"}),
+        ("/{server}/{session}/xhr", "/000/abc/xhr", {"server": "000", "session": "abc"}),
+        ("/iframe{version}.html", "/iframe-1.0.0.html", {"version": "-1.0.0"}),
+        ("/{a}.{b}", "/x.y.z", {"a": "x.y", "b": "z"}),
+        ("/(.+){a}", "/(.+)x", {"a": "x"}),
+    ],
+)
+def test_any_part_of_a_path_may_vary(pattern: str, path: str, parts: dict[str, str]) -> None:
+    found = Routes([get(pattern)]).find("GET", path)
+    assert found is not None
+    assert found.parts == parts
+    assert found.address == parts.get("address")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("/{address}/x", "/a/y"),
+        ("/{address}/x", "//x"),
+        ("/{address}/x", "/a/b/x"),
+        ("/iframe{version}.html", "/iframe.html"),
+        ("/iframe{version}.html", "/iframe1_html"),
+        ("/{a}/{b}", "/a/b\x00"),
+        ("/(.+){a}", "/abcx"),
+    ],
+)
+def test_what_does_not_fit_a_pattern_is_not_ours(pattern: str, path: str) -> None:
+    routes = Routes([get(pattern)])
+    assert routes.find("GET", path) is None
+    assert not routes.methods(path)
+
+
+def test_an_exact_path_has_no_parts() -> None:
+    found = Routes([get("/ws")]).find("GET", "/ws")
+    assert found is not None
+    assert (found.parts, found.address) == ({}, None)
+
+
+def test_of_two_patterns_the_one_that_says_more_wins_whichever_came_first() -> None:
+    plain, more = get("/io/{a}", "plain"), get("/io/page{a}.html", "more")
+    for wires in ([plain, more], [more, plain]):
+        routes = Routes(wires)
+        for path, name in (("/io/page1.html", "more"), ("/io/other", "plain")):
+            found = routes.find("GET", path)
+            assert found is not None
+            assert found.wire.name == name
+
+
+def test_patterns_that_differ_in_their_names_alone_are_the_same_path() -> None:
+    with pytest.raises(ConfigurationError, match=r"/x/\{b\} and /x/\{a\} are the same path"):
+        Routes([get("/x/{a}"), get("/x/{b}", "two")])
+
+
+def test_a_websocket_and_another_get_may_share_a_path() -> None:
+    for path in ("/io", "/io/{a}"):
+        wire = Mounted(
+            "two", Route("GET", path, Carrier.POLL), Route("GET", path, Carrier.WEBSOCKET)
+        )
+        routes = Routes([wire])
+        for is_upgrade, carrier in ((False, Carrier.POLL), (True, Carrier.WEBSOCKET)):
+            found = routes.find("GET", path.format(a="x"), is_upgrade=is_upgrade)
+            assert found is not None
+            assert found.route.carrier is carrier
+        assert len(routes.methods(path.format(a="x"))) == 2
+    with pytest.raises(ConfigurationError, match="both want GET /io"):
+        Routes([Mounted("two", *[Route("GET", "/io", Carrier.WEBSOCKET)] * 2)])
+
+
+def test_a_path_with_one_get_has_it_for_upgrades_too() -> None:
+    wire = Mounted("one", Route("GET", "/a", Carrier.WEBSOCKET), Route("GET", "/b", Carrier.POLL))
+    routes = Routes([wire])
+    for is_upgrade in (False, True):
+        for path in ("/a", "/b"):
+            found = routes.find("GET", path, is_upgrade=is_upgrade)
+            assert found is not None and found.route.path == path
+
+
+def test_a_route_for_any_method_has_those_that_no_other_has() -> None:
+    wire = Mounted(
+        "any",
+        Route("POST", "/a/{x}", Carrier.POST),
+        Route("*", "/a/{x}", Carrier.REPLY),
+        Route("GET", "/a/{x}", Carrier.WEBSOCKET),
+    )
+    routes = Routes([wire])
+    for method, carrier in (
+        ("POST", Carrier.POST),
+        ("PUT", Carrier.REPLY),
+        ("BREW", Carrier.REPLY),
+        ("GET", Carrier.WEBSOCKET),
+    ):
+        found = routes.find(method, "/a/1")
+        assert found is not None
+        assert (found.route.carrier, found.parts) == (carrier, {"x": "1"})
 
 
 def test_rows_tell_who_owns_what() -> None:

@@ -92,8 +92,12 @@ async def test_a_bug_in_a_carrier_is_a_500_with_an_id(caplog: pytest.LogCaptureF
 
 
 async def test_a_carrier_nobody_carries_fails_when_the_server_is_made() -> None:
-    with pytest.raises(ConfigurationError, match=r"strange: nothing here carries events"):
-        Server(node=make_node(), wires=[Strange()])
+    class Later(Strange):
+        def routes(self) -> list[Route]:
+            return [Route("GET", "/later", Carrier.WEBTRANSPORT)]
+
+    with pytest.raises(ConfigurationError, match=r"strange: nothing here carries webtransport"):
+        Server(node=make_node(), wires=[Later()])
 
 
 async def test_a_mount_may_know_other_origins_than_the_server() -> None:

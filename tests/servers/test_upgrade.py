@@ -215,7 +215,6 @@ class Speaking:
 
     name = "speaking"
     reserved: frozenset[str] = frozenset()
-    idle: Payload | None = None
 
     def routes(self) -> list[Route]:
         return [
@@ -235,12 +234,6 @@ class Speaking:
 
     def refuse(self, hello: Hello, why: object) -> Answer:
         return Answer(status=503)
-
-    def pack(self, carrier: Carrier, payloads: object) -> bytes:
-        return b""
-
-    def unpack(self, carrier: Carrier, body: bytes) -> list[str]:
-        return []
 
 
 async def test_an_accepted_answer_is_said_and_closed() -> None:

@@ -186,7 +186,8 @@ async def test_when_no_worker_can_start_the_reason_is_said_once(tmp_path: Path) 
     app = write_app(tmp_path, "print('here')\nraise RuntimeError('no database')")
     process = await start(app, "--workers", 3, "--port", 0)
     assert await process.ended() == 1
-    said = [line for line in process.lines if line != "here"]
+    # Three that print at once may share a line.
+    said = [line for line in process.lines if line.replace("here", "")]
     assert said.count("Traceback (most recent call last):") == 1
     assert said[-2:] == [
         "RuntimeError: no database",

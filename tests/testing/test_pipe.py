@@ -1,16 +1,18 @@
 """The pipe in memory: order, pauses, stalls, cuts; and what the dialer says when it cannot."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from anywire import Anywire, Closed, Hello, Refused, User
 from anywire.client.dial import Link
-from anywire.payload import Message, Payload
+from anywire.payload import Carrier, Message, Payload
 from anywire.testing import MemoryDialer, connect, running
 from anywire.testing.clock import settled
 from anywire.testing.pipe import MemoryLink
-from anywire.wires.base import Request
+from anywire.wires.base import Answer, Opening, Request, Route
+from tests.wires.strangers.odd import Odd
 
 
 class Heard:
@@ -48,6 +50,30 @@ async def dialled(dialer: MemoryDialer, path: str = "/raw/echo") -> tuple[Memory
     link, heard = await dialer.dial(f"ws://memory{path}", Request()), Heard()
     link.start(heard)
     return link, heard
+
+
+async def test_of_two_that_share_a_path_the_websocket_is_dialled_with_the_parts_of_its_path() -> (
+    None
+):
+    seen: list[Hello] = []
+
+    class Shared(Odd):
+        def routes(self) -> Sequence[Route]:
+            path = "/shared/{place}/{address}"
+            return [Route("GET", path, kind) for kind in (Carrier.POLL, Carrier.WEBSOCKET)]
+
+        def open(self, hello: Hello) -> Opening | Answer:
+            seen.append(hello)
+            return super().open(hello)
+
+    app = echo()
+    async with running(app) as node:
+        link, heard = await dialled(MemoryDialer(node, [Shared()]), "/shared/here/echo")
+        link.write([Payload.of("mhello")])
+        await settled()
+        assert heard.messages[1:] == ["mhello"]
+        assert seen[0].carrier is Carrier.WEBSOCKET
+        assert seen[0].parts == {"place": "here", "address": "echo"}
 
 
 async def test_messages_arrive_in_order_and_never_inside_the_write() -> None:

@@ -6,7 +6,8 @@ from operator import delitem, setitem
 import msgspec
 import pytest
 
-from anywire.wires.base import NOTHING, Answer, Fixed, Hello, User
+from anywire.payload import UNFRAMED
+from anywire.wires.base import NOTHING, Answer, Downlink, Fixed, Hello, Overlap, Uplink, User
 
 
 def test_ids_are_the_same_for_the_same_hello_and_number_only() -> None:
@@ -39,6 +40,28 @@ def test_an_accepted_answer_upgrades_and_closes() -> None:
     answer = Answer.accepted(4401, "no", subprotocol="x")
     told = (answer.status, answer.code, answer.reason, answer.payloads, answer.subprotocol)
     assert told == (101, 4401, "no", (), "x")
+
+
+def test_an_accepted_answer_may_be_said_in_the_answer_to_a_request() -> None:
+    said = Downlink(framing=UNFRAMED)
+    assert Answer.accepted(4401, "no", downlink=said).downlink is said
+    assert Answer.accepted(4401, "no").downlink is None
+
+
+def test_a_request_is_held_for_one_client_and_replaced_unless_its_wire_says_otherwise() -> None:
+    said = Downlink(framing=UNFRAMED)
+    assert (said.pack, said.overlap, said.limit, said.wait) == (None, Overlap.REPLACE, 0, 0.0)
+    assert not said.is_repeated
+    uplink = Uplink(unpack=lambda body: [body], taken=Answer(status=204))
+    assert (uplink.first, uplink.is_alone) == (None, False)
+
+
+def test_one_user_is_the_same_and_so_is_nobody_in_particular() -> None:
+    ana, nobody = User("ana"), User("n1", is_anonymous=True)
+    assert ana.is_same(User("ana", {"role": "staff"}))
+    assert not ana.is_same(User("eve"))
+    assert nobody.is_same(User("n2", is_anonymous=True))
+    assert not nobody.is_same(ana)
 
 
 def test_a_plain_answer_is_fine_unless_it_says_otherwise() -> None:

@@ -1,25 +1,87 @@
-"""The shared suite, over our wires and over two that nobody of ours designed."""
+"""The shared suite, over our wires and over three that nobody of ours designed."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
+from hypothesis import strategies as st
 
+from anywire.payload import Carrier, Message, Payload
 from anywire.wires.anywire import Own, OwnClient, PlainClient
+from anywire.wires.anywire.bodies import pack
+from anywire.wires.anywire.reading import reader
 from anywire.wires.base import Hello
 from anywire.wires.raw import Raw, RawClient
+from anywire.wires.socketio import SocketIO, SocketIoClient
+from anywire.wires.socketio.carriers import pack as packed
+from anywire.wires.socketio.carriers import unpack
+from anywire.wires.sockjs import SockJS, SockJsClient
 from tests.contracts.wire import (
     CHECKS,
+    Bodies,
     Case,
     codecs_that_write_different_bytes_have_different_names,
 )
+from tests.wires.strangers import odd
 from tests.wires.strangers.cursor import Cursor, CursorClient
 from tests.wires.strangers.lines import Lines, LinesClient
+from tests.wires.strangers.odd import Odd, OddClient
+
+
+def own_bodies(
+    protocol: str, queries: Mapping[Carrier, Sequence[Mapping[str, str]]] | None = None
+) -> Bodies:
+    """Requests of our own wire, as its own client reads and writes them."""
+
+    def read(hello: Hello, body: bytes) -> list[Message]:
+        is_binary = protocol == "anywire.msgpack.1"
+        reading = reader(hello.carrier, is_binary=is_binary, largest=1 << 20)
+        said = [*reading.feed(body), *reading.end()]
+        return [one for one in said if isinstance(one, str | bytes)]
+
+    known = {"protocol": protocol, "session": "s", "resume": "t"}
+    asks = ({"protocol": protocol}, known, {**known, "ack": "1"}, {**known, "received": "1"})
+    asked: dict[Carrier, Sequence[Mapping[str, str]]] = dict.fromkeys(Carrier, asks)
+    asked[Carrier.POST] = (known, {**known, "from": "1"})
+    return Bodies(read, lambda hello, payloads: pack(payloads), {**asked, **(queries or {})})
+
+
+def frames_of(hello: Hello, body: bytes) -> list[Message]:
+    """The frames in a SockJS answer; a stream's beginning is none of them."""
+    text = body.decode()
+    if hello.carrier is Carrier.EVENTS:
+        lines = [line for line in text.split("\r\n") if line]
+        return [line.removeprefix("data: ").replace("%25", "%") for line in lines]
+    return [line for line in text.split("\n") if line and not line.startswith("hh")]
+
+
+def array_of(hello: Hello, payloads: Sequence[Payload]) -> bytes:
+    """What a SockJS client says, as one array."""
+    texts: list[str] = []
+    for payload in payloads:
+        said = json.loads(payload.data)
+        texts += [said] if isinstance(said, str) else said
+    return json.dumps(texts).encode()
+
+
+POLLS = {"EIO": "4", "transport": "polling"}
+SIDS = {**POLLS, "sid": "s.t"}
+ODDS = {"session": "s", "key": "k"}
 
 CASES = [
-    Case("json", Own(), lambda: OwnClient("anywire.json.1")),
-    Case("msgpack", Own(), lambda: OwnClient("anywire.msgpack.1")),
+    Case("json", Own(), lambda: OwnClient("anywire.json.1"), bodies=own_bodies("anywire.json.1")),
     Case(
-        "plain", Own(home="chat:lobby"), lambda: PlainClient("chat:lobby", beat=9), has_lists=False
+        "msgpack",
+        Own(),
+        lambda: OwnClient("anywire.msgpack.1"),
+        bodies=own_bodies("anywire.msgpack.1", {Carrier.EVENTS: ()}),  # which hold text
+    ),
+    Case(
+        "plain",
+        Own(home="chat:lobby"),
+        lambda: PlainClient("chat:lobby", beat=9),
+        has_lists=False,
+        bodies=own_bodies("", dict.fromkeys(Carrier, ())),  # requests speak the whole protocol
     ),
     Case(
         "raw",
@@ -29,7 +91,65 @@ CASES = [
         alias="lobby",
         has_lists=False,
     ),
-    Case("lines", Lines(), LinesClient),
+    Case(
+        "sockjs",
+        SockJS(),
+        lambda: SockJsClient("lobby"),
+        hello=Hello(
+            path="/sockjs/lobby/000/s1/websocket",
+            address="lobby",
+            parts={"address": "lobby", "server": "000", "session": "s1"},
+        ),
+        alias="lobby",
+        has_lists=False,
+        bodies=Bodies(frames_of, array_of),
+    ),
+    Case(
+        "socketio",
+        SocketIO(home="chat:lobby", connect_timeout=15.0),
+        SocketIoClient,
+        hello=Hello(path="/socket.io/"),
+        alias="/",
+        refs=st.integers(0, 2**53 - 1),
+        aliases=st.text(
+            st.characters(exclude_characters=",", exclude_categories=["Cs"]),
+            min_size=1,
+            max_size=30,
+        ).map(lambda name: f"/{name}"),
+        is_terse=True,
+        joins=True,
+        bodies=Bodies(
+            lambda hello, body: unpack(body) if body else (),
+            lambda hello, payloads: packed(payloads)[0],
+            {
+                Carrier.POLL: [POLLS, {**POLLS, "sid": "s.t"}],
+                Carrier.POST: [{**POLLS, "sid": "s.t"}],
+            },
+        ),
+    ),
+    Case(
+        "odd",
+        Odd(),
+        lambda: OddClient("lobby"),
+        hello=Hello(path="/odd/lobby", address="lobby"),
+        alias="lobby",
+        has_lists=False,
+        bodies=Bodies(
+            odd.heard,
+            odd.written,
+            {Carrier.POST: [ODDS], Carrier.POLL: [{}, ODDS], Carrier.STREAM: [{}, ODDS]},
+        ),
+    ),
+    Case(
+        "lines",
+        Lines(),
+        LinesClient,
+        bodies=Bodies(
+            lambda hello, body: (),
+            lambda hello, payloads: b"\n".join(payload.data for payload in payloads),
+            {Carrier.POST: [{"session": "s", "key": "k"}]},
+        ),
+    ),
     Case("cursor", Cursor(), CursorClient),
 ]
 

@@ -3,10 +3,10 @@
 import pytest
 
 from anywire.body import Args, Body
-from anywire.errors import ConfigurationError, ProtocolError, Unsupported
+from anywire.errors import ConfigurationError, ProtocolError
 from anywire.frames import At, Beat, Bye, Event, Join, Leave, Position, Since
 from anywire.limits import Deflate, Limits
-from anywire.payload import Carrier, Message
+from anywire.payload import Message
 from anywire.wires.base import Answer, Hello, Machine, Mount, Opening, Reason, Why
 from anywire.wires.raw import RAW, Raw, RawClient
 
@@ -237,13 +237,6 @@ def test_refusals_before_a_session_are_upgrades_with_a_close() -> None:
     assert wire.refuse(Hello(), Why(Reason.LIMIT, "full")).reason == "full"
     origin = wire.refuse(hello, Why(Reason.ORIGIN))
     assert (origin.status, origin.code) == (403, None)
-
-
-def test_raw_has_only_a_websocket() -> None:
-    with pytest.raises(Unsupported, match="events"):
-        Raw().pack(Carrier.EVENTS, [])
-    with pytest.raises(Unsupported, match="post"):
-        Raw().unpack(Carrier.POST, b"")
 
 
 def test_a_client_pings_where_it_was_told_to() -> None:

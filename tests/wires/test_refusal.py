@@ -2,9 +2,8 @@
 
 import pytest
 
-from anywire.payload import Carrier
 from anywire.wires.base import Hello, Reason, Why
-from anywire.wires.refusal import CODES, answer, chosen, count, foreign, no_route, words
+from anywire.wires.refusal import CODES, answer, chosen, count, foreign, words
 
 
 def test_every_reason_but_a_foreign_origin_has_a_close_code() -> None:
@@ -52,8 +51,3 @@ def test_the_first_known_offer_is_chosen() -> None:
 )
 def test_a_count_is_at_most_18_digits(text: str, number: int | None) -> None:
     assert count(text) == number
-
-
-def test_another_carrier_is_told_what_there_is() -> None:
-    error = no_route("raw", Carrier.POST)
-    assert str(error) == "the raw wire has no route for post; it has: websocket"

@@ -1,9 +1,9 @@
 """Conversations as text files, run against the server's machine.
 
-`O>` opens (path, address, subprotocols, query), `C>` the client says, `X>` in hex, `F>` the frame
-the core gets, `A>` the frame the application sends, `S>` what the client hears, `Y>` in hex, `T>`
-seconds pass, `E>` the close code of an error. Everything that comes out must stand in the file, in
-order; lines without a mark are remarks.
+`O>` opens (path, address, parts, subprotocols, query), `C>` the client says, `X>` in hex, `F>` the
+frame the core gets, `A>` the frame the application sends, `S>` what the client hears, `Y>` in hex,
+`T>` seconds pass, `E>` the close code of an error. Everything that comes out must stand in the
+file, in order; lines without a mark are remarks.
 """
 
 import json
@@ -16,6 +16,8 @@ from anywire.errors import ProtocolError
 from anywire.wires.anywire import Own
 from anywire.wires.base import Answer, Hello, Machine, Wire
 from anywire.wires.raw import Raw
+from anywire.wires.socketio import EngineIO, SocketIO
+from anywire.wires.sockjs import SockJS
 from tests.wires.described import described, frame_of
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
@@ -27,6 +29,10 @@ WIRES: dict[str, Wire] = {
         subprotocols=["graphql-ws"],
         heartbeat=True,
     ),
+    "sockjs": SockJS(),
+    "engineio": EngineIO(to="echo"),
+    "socketio": SocketIO(home="chat"),
+    "socketio-recovery": SocketIO(home="chat", recovery=True),
 }
 OUT = ("F>", "S>", "Y>", "E>")
 
@@ -43,8 +49,10 @@ class Play:
     def do(self, mark: str, rest: str) -> None:
         try:
             if mark == "O>":
+                self.machine = None
                 self.open(rest)
-                return
+                if self.machine is None:
+                    return
             assert self.machine is not None
             match mark:
                 case "C>":
@@ -66,6 +74,7 @@ class Play:
         hello = Hello(
             path=asked.get("path", "/ws"),
             address=asked.get("address"),
+            parts=asked.get("parts", {}),
             subprotocols=asked.get("subprotocols", []),
             query=asked.get("query", {}),
             seed=b"x" * 32,

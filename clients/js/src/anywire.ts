@@ -17,6 +17,7 @@ export { AnywireError } from "./error.js";
 export { type SocketInput, type SocketState, transitions } from "./machine.js";
 export { type People, Presence, type PresenceChange } from "./presence.js";
 export { RobustSocket } from "./socket.js";
+export type { Carrier } from "./transports/choice.js";
 export type {
   Cut,
   Sendable,

@@ -10,7 +10,9 @@ import { AnywireError } from "./error.js";
 import { Queue, sizeOf } from "./queue.js";
 import { Session } from "./session.js";
 import { RobustSocket } from "./socket.js";
-import type { SocketEvents, SocketOptions } from "./types.js";
+import { CARRIERS, type Carrier, Choice } from "./transports/choice.js";
+import { HttpSocket } from "./transports/http.js";
+import type { SocketEvents, SocketOptions, WebSocketClass, WebSocketLike } from "./types.js";
 
 /** `resuming`: connecting, to go on with the same session. `waiting`: until the next attempt. `closed` is final. */
 export type ClientState = "connecting" | "open" | "resuming" | "waiting" | "closed";
@@ -18,7 +20,9 @@ export type ClientState = "connecting" | "open" | "resuming" | "waiting" | "clos
 /** A secret, or what fetches it anew for each attempt; throwing AnywireError `refused` ends the attempts. */
 export type Secret = string | (() => string | Promise<string>);
 
-export interface ClientOptions extends Omit<SocketOptions, "json" | "heartbeat" | "protocols" | "lazy" | "ping"> {
+type Own = "json" | "heartbeat" | "protocols" | "lazy" | "ping" | "retry";
+
+export interface ClientOptions extends Omit<SocketOptions, Own> {
   /** Where a ticket is had by POST (its answer is `{"ticket": …}`), or what returns one. Goes along as `?ticket=`. */
   ticket?: Secret;
   /** Goes along as `?token=`. */
@@ -31,7 +35,11 @@ export interface ClientOptions extends Omit<SocketOptions, "json" | "heartbeat" 
   maxKeptBytes?: number;
   /** The form of messages. Default JSON. */
   codec?: Codec;
-  /** Fetches the ticket. Default: the global one. */
+  /** What to connect over, tried in this order. Default: all; bytes (of another codec) go over WebSockets alone. */
+  carriers?: readonly Carrier[];
+  /** Milliseconds a carrier has for the server's first word while there is another one to try. Default 5000. */
+  carrierTimeout?: number;
+  /** Fetches the ticket, and makes the requests of carriers. Default: the global one. */
   fetch?: typeof fetch;
 }
 
@@ -49,6 +57,7 @@ type Queued = Outgoing & { data: Encoded };
 const FATAL_TO_SESSION = new Set([1002, 1003, 1007, 1009, 4400]);
 const REFUSED_CODES = new Set([4401, 4403]);
 const PROTOCOL_ERROR = 4400;
+const ABNORMAL = 1006;
 /** Messages on their way past which uploads wait, */
 const PRESSING = 256;
 /** bytes in the transport past which they wait, and milliseconds until they look again: nobody tells of its drain. */
@@ -76,7 +85,13 @@ export class Client {
   readonly #channels = new Map<string, Channel<any, any, any>>();
   readonly #line: Line;
   readonly #calls: Calls;
+  readonly #choice: Choice;
   readonly #socket: RobustSocket;
+  #carrier: Carrier | undefined;
+  /** A carrier is being tried: the server has said nothing over it yet. */
+  #isTrying = false;
+  /** It got nowhere, and another one follows at once. */
+  #isHasty = false;
   #state: ClientState = "connecting";
   #isLive = false;
   #refs = 0;
@@ -96,8 +111,21 @@ export class Client {
     this.#queue = new Queue(maxQueue, maxQueueBytes);
     this.#line = this.#makeLine();
     this.#calls = new Calls(this.#line);
+    const { WebSocket = globalThis.WebSocket as WebSocketClass | undefined, carriers = CARRIERS } = options;
+    const isText = codec.subprotocol === json.subprotocol;
+    const possible = carriers.filter((one) => (one === "websocket" ? WebSocket : isText));
+    if (!possible.length) throw new TypeError(`none of these carriers can be had here: ${carriers}`);
+    this.#choice = new Choice(possible, clock, new URL(this.#url).host);
+    const client = this;
     this.#socket = new RobustSocket(() => this.#address(), {
       ...rest,
+      WebSocket: function (url: string, protocols: string[]) {
+        return client.#dial(url, protocols, WebSocket);
+      } as unknown as WebSocketClass,
+      retry: () => {
+        this.#isHasty = this.#isTrying && this.#choice.failed();
+        return this.#isHasty ? 0 : undefined;
+      },
       clock,
       protocols: codec.subprotocol,
       lazy: true,
@@ -121,6 +149,11 @@ export class Client {
 
   get state(): ClientState {
     return this.#state;
+  }
+
+  /** What the last attempt goes over. */
+  get carrier(): Carrier | undefined {
+    return this.#carrier;
   }
 
   /** The public id of the session, once there is one. */
@@ -212,17 +245,33 @@ export class Client {
     return ticket;
   }
 
+  /** One try, which has so much time for the server's first word, which is the welcome. */
+  #dial(url: string, protocols: string[], WebSocket: WebSocketClass | undefined): WebSocketLike {
+    const { connectTimeout = 10_000, carrierTimeout = 5000, fetch = globalThis.fetch } = this.#options;
+    const carrier = this.#choice.next();
+    this.#carrier = carrier;
+    this.#isTrying = true;
+    this.#timer = this.#clock.setTimeout(
+      () => this.#socket.reconnect({ code: this.#isTrying ? ABNORMAL : PROTOCOL_ERROR, reason: "no welcome in time" }),
+      this.#choice.isLast ? connectTimeout : carrierTimeout,
+    );
+    if (carrier === "websocket") return new (WebSocket as WebSocketClass)(url, protocols);
+    return new HttpSocket(url, {
+      carrier,
+      clock: this.#clock,
+      fetch,
+      session: () => this.#session.query,
+      refused: (error) => (this.#refusal = error),
+    });
+  }
+
   #socketChanged({ state }: SocketEvents["state"]): void {
-    if (state === "open") {
-      this.#timer = this.#clock.setTimeout(
-        () => this.#socket.reconnect({ code: PROTOCOL_ERROR, reason: "no welcome in time" }),
-        this.#options.connectTimeout ?? 10_000,
-      );
-    } else if (state === "connecting") this.#change(this.#session.query.session ? "resuming" : "connecting");
+    if (state === "connecting") this.#change(this.#session.query.session ? "resuming" : "connecting");
     else if (state === "waiting") {
       this.#refusal = undefined;
       this.#isLive = false;
-      this.#change("waiting");
+      // From one carrier to the next there is no wait to be told.
+      if (!this.#isHasty) this.#change("waiting");
     }
   }
 
@@ -250,6 +299,8 @@ export class Client {
   }
 
   #received(data: unknown): void {
+    if (this.#isTrying) this.#choice.succeeded();
+    this.#isTrying = false;
     try {
       this.#take(this.#codec.decode(data));
     } catch (error) {

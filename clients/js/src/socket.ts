@@ -21,6 +21,8 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 const SILENT = 4410;
 const ABNORMAL = 1006;
 
+type Options = Required<Omit<SocketOptions, "protocols" | "WebSocket" | "retry">> & Pick<SocketOptions, "retry">;
+
 export class RobustSocket extends SocketTarget {
   declare static readonly CONNECTING: 0;
   declare static readonly OPEN: 1;
@@ -38,7 +40,7 @@ export class RobustSocket extends SocketTarget {
   }
 
   readonly #url: SocketUrl;
-  readonly #options: Required<Omit<SocketOptions, "protocols" | "WebSocket">>;
+  readonly #options: Options;
   readonly #protocols: string[];
   readonly #WebSocket: WebSocketClass;
   readonly #backoff: Backoff;
@@ -101,7 +103,7 @@ export class RobustSocket extends SocketTarget {
       clock: systemClock,
       onWake,
       ...(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) as typeof rest),
-    } as Required<typeof rest>;
+    } as Options;
     const { clock, maxQueue, maxQueueBytes } = this.#options;
     this.#backoff = new Backoff(this.#options);
     this.#queue = new Queue(maxQueue, maxQueueBytes);
@@ -301,7 +303,7 @@ export class RobustSocket extends SocketTarget {
     if (this.#state === "open") this.#backoff.ended(clock.now() - this.#openedAt);
     if (!this.#step("cut")) return;
     this.#release(cut);
-    const own = this.#backoff.next();
+    const own = this.#options.retry?.() ?? this.#backoff.next();
     const delay = Math.min(cut.after ?? own, LONGEST_TIMER);
     this.#isPatient = cut.after !== undefined;
     this.#timer = clock.setTimeout(() => this.open(), delay);

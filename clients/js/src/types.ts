@@ -54,6 +54,8 @@ export interface SocketOptions {
   WebSocket?: WebSocketClass;
   /** Makes each ping. Default: the text `{"type":"ping"}`. */
   ping?: () => Sendable;
+  /** @internal Milliseconds before the attempt that follows a cut; undefined: our own schedule. */
+  retry?: () => number | undefined;
   random?: () => number;
   clock?: Clock;
   /** Tells when a wait should be cut short. Default: the browser's `online` event and the page's visibility. */

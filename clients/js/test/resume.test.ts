@@ -120,7 +120,7 @@ async function converse(seed: number, mayForget: boolean): Promise<void> {
   const random = numbers(seed);
   const clock = new TestClock();
   const { WebSocket, made, last } = TestWebSocket.fresh();
-  const client = connect("ws://test/ws", { WebSocket, clock, random: () => 0, timeout: 0 });
+  const client = connect("ws://test/ws", { WebSocket, carriers: ["websocket"], clock, random: () => 0, timeout: 0 });
   const server = new Server();
   const room = client.channel("a", { recover: true });
   const heard: number[] = [];

@@ -1,6 +1,6 @@
 /** What the types allow and what they do not; read by the type checker alone. */
 
-import { type Channel, connect, type Heard, type Past, RobustSocket } from "../src/anywire.js";
+import { type Carrier, type Channel, connect, type Heard, type Past, RobustSocket } from "../src/anywire.js";
 
 type Events = { said: { by: string; text: string }; n: number };
 type Calls = {
@@ -27,6 +27,13 @@ export async function allowed(): Promise<void> {
   (await loose.call("whatever", 1)).anything;
   loose.send("whatever");
 
+  const over: Carrier | undefined = connect("/ws", { carriers: ["websocket", "poll"] }).carrier;
+  loose.send(over ?? "none");
+
+  // @ts-expect-error a carrier that is none
+  connect("/ws", { carriers: ["pigeon"] });
+  // @ts-expect-error what only our own code may say
+  connect("/ws", { retry: () => 0 });
   // @ts-expect-error an event that is none
   chat.on("sayed", show);
   // @ts-expect-error a listener for other data

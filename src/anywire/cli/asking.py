@@ -35,6 +35,10 @@ _CONNECTING = {
     "join": "--join",
 }
 """Options that mean nothing to a listener, and how to name them."""
+_SINGLE = ("raw", "sockjs")
+"""Wires whose URL names the one address there is."""
+_HOMES = {"socketio": ["/"]}
+"""What is joined without --join, where a wire has such a place."""
 
 
 def url_of(arguments: argparse.Namespace) -> str | None:
@@ -150,15 +154,17 @@ def _asked() -> str:
 def conversation_of(arguments: argparse.Namespace) -> Conversation:
     """What is spoken. Raises UsageError."""
     offered: list[str] = arguments.subprotocol
+    if arguments.wire in _SINGLE and arguments.join:
+        raise UsageError("--join needs a wire that joins: --wire anywire or socketio")
     if arguments.wire == "raw":
-        if arguments.join:
-            raise UsageError("--join needs a wire that joins: --wire anywire")
         return RawConversation(offered, is_json=arguments.json)
     known = KNOWN_SUBPROTOCOLS[arguments.wire]
     if len(offered) > 1 or not set(offered) <= set(known):
-        raise UsageError(f"--wire {arguments.wire} takes one subprotocol of {', '.join(known)}")
+        takes = f"one subprotocol of {', '.join(known)}" if known else "no subprotocol"
+        raise UsageError(f"--wire {arguments.wire} takes {takes}")
     client = CLIENTS[arguments.wire](offered[0] if offered else None)
-    return WireConversation(client, arguments.join, is_json=arguments.json)
+    joins = arguments.join or _HOMES.get(arguments.wire, [])
+    return WireConversation(client, joins, is_json=arguments.json)
 
 
 def _put(headers: dict[str, str], name: str, value: str) -> None:

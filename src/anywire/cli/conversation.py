@@ -36,6 +36,8 @@ from anywire.payload import Message, Payload
 from anywire.wires.anywire import OwnClient
 from anywire.wires.anywire.codec import SUBPROTOCOLS
 from anywire.wires.base import Cap, Client, Request
+from anywire.wires.socketio import SocketIoClient
+from anywire.wires.sockjs import SockJsClient
 
 MOST = 64 * 1024 * 1024
 """Bytes of the largest message heard: a person who looks into a server wants to see it."""
@@ -44,10 +46,16 @@ _EVENTS = 1000
 CLIENTS: Mapping[str, Callable[[str | None], Client]] = {
     "anywire": lambda subprotocol: OwnClient(
         subprotocol or next(iter(SUBPROTOCOLS)), limits=Limits(message=MOST)
-    )
+    ),
+    "socketio": lambda subprotocol: SocketIoClient(Limits(message=MOST)),
+    "sockjs": lambda subprotocol: SockJsClient(limits=Limits(message=MOST)),
 }
 """What makes the client machine of a wire, given the subprotocol asked for, if one was."""
-KNOWN_SUBPROTOCOLS: Mapping[str, Sequence[str]] = {"anywire": tuple(SUBPROTOCOLS)}
+KNOWN_SUBPROTOCOLS: Mapping[str, Sequence[str]] = {
+    "anywire": tuple(SUBPROTOCOLS),
+    "socketio": (),
+    "sockjs": (),
+}
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -135,7 +143,8 @@ class RawConversation:
 class WireConversation:
     """Events over a wire's client machine: joins `addresses`, then talks at the first of them.
 
-    Every event is a call where the wire has answers, so that its answer comes back.
+    A wire with one membership has joined by itself. Every event is a call where the wire has
+    answers, so that its answer comes back.
     """
 
     __slots__ = (
@@ -169,11 +178,13 @@ class WireConversation:
         return self._client.opening()
 
     def opened(self, subprotocol: str | None, now: float) -> Sequence[Entry]:
+        self.is_ready = self._client.is_single
         return self._hear(self._client.opened(subprotocol, now))
 
     def say(self, line: str) -> Said:
         said = event_line(line, is_json=self._is_json)
-        address = said.address or next(iter(self._addresses), None)
+        nowhere = "" if self._client.is_single else None
+        address = said.address or next(iter(self._addresses), nowhere)
         if address is None:
             raise ValueError("there is no address to say this to; join one: --join ADDRESS")
         want = self._want(said.stream)
@@ -184,7 +195,11 @@ class WireConversation:
         if ref is not None:
             self._asked[ref] = said.event
         entry = Entry(
-            direction="out", type="event", address=address, event=said.event, data=said.one_value
+            direction="out",
+            type="event",
+            address=address or None,
+            event=said.event,
+            data=said.one_value,
         )
         return Said(entry, payloads)
 
@@ -275,7 +290,8 @@ class WireConversation:
             )
             self._due += self._client.send(no)
         # With one address there is no doubt where it comes from.
-        address = frame.alias if len(self._addresses) > 1 or self._is_json else None
+        is_told = frame.alias and (len(self._addresses) > 1 or self._is_json)
+        address = frame.alias if is_told else None
         kind = "call" if is_call else "event"
         return Entry(type=kind, address=address, event=frame.event, data=_value(frame.args))
 

@@ -127,7 +127,11 @@ def add_talking(parser: Parser) -> None:
         help="what is spoken: raw, lines as they are; or events of a wire (%(default)s)",
     )
     _add_repeated(
-        group, None, "--join", "ADDRESS", "join this (with --wire anywire); events go to the first"
+        group,
+        None,
+        "--join",
+        "ADDRESS",
+        "join this (not with raw or sockjs); events go to the first",
     )
     group.add_argument(
         "--json", action="store_true", help="JSON lines, out and in: time, direction, type, data"

@@ -13,7 +13,7 @@ from anywire.client.channel import Channel, Event
 from anywire.client.client import Client
 from anywire.client.dial import Dialer, Link, Receiver
 from anywire.client.lifecycle import State
-from anywire.client.polling import PollDialer
+from anywire.client.requests import HttpDialer
 from anywire.client.socket import Socket
 from anywire.client.websocket import SocketDialer
 
@@ -30,8 +30,8 @@ __all__ = [
     "Client",
     "Dialer",
     "Event",
+    "HttpDialer",
     "Link",
-    "PollDialer",
     "Receiver",
     "Socket",
     "SocketDialer",

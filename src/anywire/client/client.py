@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from anywire.client.backoff import Backoff
 from anywire.client.calls import Calls, value_of
 from anywire.client.channel import Channel, hear, see
+from anywire.client.choosing import CarrierName, Choosing, dialers_of
 from anywire.client.clock import Clock, LoopClock, Timer
 from anywire.client.dial import Dialer, Link
 from anywire.client.lifecycle import FINAL_CODES, REFUSED_CODES, SESSION_CODES, State
@@ -28,7 +29,6 @@ from anywire.client.line import Line, Resumption
 from anywire.client.membership import Membership
 from anywire.client.redial import ABNORMAL, GOODBYE, Redial
 from anywire.client.tasks import Handler, Listeners, Tasks
-from anywire.client.websocket import SocketDialer
 from anywire.errors import AnywireError, Closed, ProtocolError, Refused
 from anywire.frames import (
     Ack,
@@ -69,7 +69,12 @@ class Client:
     `timeout`: of calls; 0: none. `first_timeout`: of the first connection; None: it is tried for
     ever. `ssl`, `unix`, `proxy`, `max_message`, `compress`: see `SocketDialer`.
 
-    `machine` speaks another wire; `dialer`, `clock` and `random` are for tests.
+    `carriers`: what to connect over, tried in this order until one gets through (`choosing`); None:
+    `websocket`, `events` (not with MessagePack), `stream`, `poll`. `carrier_timeout`: of one while
+    another is left; `connect_timeout`: of the last one.
+
+    `machine` speaks another wire, over WebSockets; `dialer` opens links of its own kind instead of
+    `carriers`; `clock` and `random` are for tests.
 
     Raises ValueError for a URL or an option that cannot be.
     """
@@ -86,6 +91,8 @@ class Client:
         reconnect_decay: float = 1.5,
         heartbeat_interval: float = 30.0,
         heartbeat_timeout: float = 5.0,
+        carriers: Sequence[CarrierName] | None = None,
+        carrier_timeout: float = 5.0,
         connect_timeout: float = 10.0,
         first_timeout: float | None = None,
         timeout: float = 10.0,
@@ -115,8 +122,26 @@ class Client:
         self._first_timeout = first_timeout
         self._clock = clock or LoopClock()
         self._random = random
-        self._dialer = dialer or SocketDialer(
-            ssl=ssl, unix=unix, proxy=proxy, max_message=max_message, compress=compress
+        dialers: Mapping[str, Dialer] = (
+            {"": dialer}
+            if dialer is not None
+            else dialers_of(
+                carriers,
+                is_binary=format == "msgpack",
+                is_own=machine is None,
+                ssl=ssl,
+                unix=unix,
+                proxy=proxy,
+                max_message=max_message,
+                compress=compress,
+            )
+        )
+        self._choosing = Choosing(
+            dialers,
+            prepare=self._with_credentials,
+            patience=carrier_timeout,
+            clock=self._clock,
+            where=self._where,
         )
         self._machine = machine or OwnClient(
             FORMATS[format],
@@ -151,7 +176,7 @@ class Client:
             ),
             clock=self._clock,
             tasks=self._tasks,
-            connect_timeout=connect_timeout,
+            connect_timeout=connect_timeout + carrier_timeout * (len(dialers) - 1),
             where=self._where,
         )
         self._memberships: dict[str, Membership] = {}
@@ -167,6 +192,11 @@ class Client:
     def state(self) -> State:
         """`idle`, `connecting`, `resuming`, `open`, `waiting` or `closed`."""
         return self._redial.state
+
+    @property
+    def carrier(self) -> str | None:
+        """What the last connection goes over: one of `carriers`; None before the first."""
+        return self._choosing.carrier
 
     @property
     def ended(self) -> AnywireError | None:
@@ -266,7 +296,7 @@ class Client:
     # --- attempts --------------------------------------------------------------------------------
 
     async def _dial(self, request: Request) -> Link:
-        return await self._dialer.dial(self._url, await self._with_credentials(request))
+        return await self._choosing.dial(self._url, request)
 
     def _failed(self, error: Exception) -> None:
         self._report(error)

@@ -7,9 +7,9 @@ credentials). A `Link` carries whole messages and knows no protocol. It brings n
 `start` names a `Receiver`; then messages come in order, and `on_closed` comes exactly once, last.
 Nothing a link is asked to do ever waits or raises, also when it is closed already.
 
-The real one is `websocket.SocketDialer`; another one, as `polling.PollDialer`, is given as
-`connect(url, dialer=…)`. The real one's links are WebSockets and can more than others:
-`WebSocketLink`, and for who wants to see pings `Watcher`.
+The real ones are `websocket.SocketDialer` and `requests.HttpDialer`, between which `choosing`
+chooses; another one is given as `connect(url, dialer=…)`. The first one's links are WebSockets and
+can more than others: `WebSocketLink`, and for who wants to see pings `Watcher`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,6 +21,8 @@ from anywire.net.response import field
 from anywire.wires.base import Answer
 
 _HEAD = Limits().header_bytes
+_HIGH = 256 * 1024
+"""Bytes that nobody has taken past which no more are read."""
 _OURS = frozenset((b"connection", b"content-length", b"transfer-encoding", b"upgrade", b"expect"))
 
 
@@ -98,21 +100,22 @@ class Asking:
         Raises OSError or AnywireError: it may have been heard or not. Cancelled, or after an error,
         nothing is left open.
         """
+        return await (await self.begin(method, resource, body)).whole(self._max_answer)
+
+    async def begin(self, method: str, resource: str, body: bytes = b"") -> "Incoming":
+        """The answer once its head is there; to be read to its end. Raises as `ask`."""
         head = f"{method} {resource} HTTP/1.1\r\n".encode("ascii") + self._head
         if method == "POST":
             head += b"Content-Type: application/octet-stream\r\nContent-Length: %d\r\n" % len(body)
         connection = self._connection
         if connection is None or not connection.is_usable:
-            connection = self._connection = _Connection(self._max_answer)
+            connection = self._connection = _Connection(is_kept=not self._fresh)
             try:
                 await self._way.connect(self._target, connection)
             except BaseException:
                 connection.abort()
                 raise
-        answer = await connection.ask(b"%b\r\n%b" % (head, body))
-        if self._fresh or not connection.is_usable:
-            connection.abort()
-        return answer
+        return await connection.ask(b"%b\r\n%b" % (head, body))
 
     def abort(self) -> None:
         """Hang up at once."""
@@ -120,44 +123,101 @@ class Asking:
             self._connection.abort()
 
 
+class Incoming:
+    """An answer that comes; names of `headers` are in lower case."""
+
+    __slots__ = ("_connection", "headers", "status")
+
+    def __init__(
+        self, connection: "_Connection", status: int, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        self._connection = connection
+        self.status = status
+        self.headers = headers
+
+    async def part(self) -> bytes:
+        """The next bytes of the body; empty once it is whole.
+
+        Raises OSError or ProtocolError: it never will be. Cancelled, or after an error, nothing is
+        left open.
+        """
+        return await self._connection.part()
+
+    async def whole(self, most: int) -> Answer:
+        """All of it. Raises as `part`, and for a body of over `most` bytes (1009)."""
+        body = bytearray()
+        while part := await self.part():
+            body += part
+            if len(body) > most:
+                self._connection.abort()
+                raise ProtocolError(f"an answer of over {most} bytes", code=1009)
+        return Answer(status=self.status, headers=self.headers, body=bytes(body))
+
+
 class _Connection(asyncio.Protocol):
-    """One connection. What httptools calls back as the answer is read begins with `on_`."""
+    """One connection. What httptools calls back as the answer is read begins with `on_`.
+
+    `is_kept`: it may serve another request after this one.
+    """
 
     __slots__ = (
-        "_answer",
         "_body",
+        "_error",
         "_headers",
+        "_is_asked",
         "_is_gone",
         "_is_headed",
-        "_max_answer",
+        "_is_kept",
+        "_is_paused",
+        "_is_whole",
         "_parser",
         "_size",
         "_transport",
+        "_waiter",
         "is_usable",
     )
 
-    def __init__(self, max_answer: int) -> None:
-        self._max_answer = max_answer
+    def __init__(self, *, is_kept: bool) -> None:
+        self._is_kept = is_kept
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_asked = False
         self._is_gone = False
+        self._is_headed = False
+        self._is_paused = False
+        self._is_whole = False
         self.is_usable = False
         """It stands, and nothing is asked or said on it."""
         self._begin()
 
-    async def ask(self, data: bytes) -> Answer:
-        """The answer to a whole request. Raises OSError or ProtocolError."""
+    async def ask(self, data: bytes) -> Incoming:
+        """The answer to a whole request, once its head is there. Raises OSError or
+        ProtocolError.
+        """
         if self._transport is None:
             raise ConnectionError("the server hung up")
         self._begin()
         self.is_usable = False
-        self._answer = asyncio.get_running_loop().create_future()
+        self._is_asked = True
         self._transport.write(data)
-        try:
-            return await self._answer
-        except BaseException:
+        while not self._is_headed:
+            await self._changed()
+        return Incoming(self, self._parser.get_status_code(), self._headers)
+
+    async def part(self) -> bytes:
+        """See `Incoming`."""
+        while not self._body and not self._is_whole:
+            await self._changed()
+        if self._body:
+            data = bytes(self._body)
+            self._body.clear()
+            if self._is_paused and self._transport is not None:
+                self._is_paused = False
+                self._transport.resume_reading()
+            return data
+        if not self.is_usable:
             self.abort()
-            raise
+        return b""
 
     def abort(self) -> None:
         """Hang up at once."""
@@ -176,7 +236,7 @@ class _Connection(asyncio.Protocol):
             self.is_usable = True
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None or self._answer.done():
+        if not self._is_asked or self._is_whole or self._error is not None:
             self.abort()  # nobody asked
             return
         if not self._is_headed:
@@ -188,8 +248,10 @@ class _Connection(asyncio.Protocol):
             return
         if not self._is_headed and self._size > _HEAD:
             self._fail(ProtocolError(f"the head of the answer is over {_HEAD} bytes"))
-        elif len(self._body) > self._max_answer:
-            self._fail(ProtocolError(f"an answer of over {self._max_answer} bytes", code=1009))
+        elif len(self._body) > _HIGH and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
@@ -198,29 +260,29 @@ class _Connection(asyncio.Protocol):
 
     # --- as what httptools calls back -----------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        if self._is_whole:  # nobody asked for a second one
+            self.is_usable = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
+        if not self._is_whole:
+            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
 
     def on_headers_complete(self) -> None:
-        self._is_headed = True
+        if self._parser.get_status_code() >= 200:
+            self._is_headed = True
 
     def on_body(self, data: bytes) -> None:
-        if len(self._body) <= self._max_answer:
+        if not self._is_whole:
             self._body += data
 
     def on_message_complete(self) -> None:
-        status: int = self._parser.get_status_code()
-        if status < 200:  # RFC 9110, 15.2: the answer is still to come
-            self._is_headed = False
+        if not self._is_headed:  # RFC 9110, 15.2: the answer is still to come
             self._size = 0
             self._headers.clear()
-            return
-        assert self._answer is not None  # somebody asked
-        if self._answer.done() or len(self._body) > self._max_answer:
-            return
-        self.is_usable = self._parser.should_keep_alive()
-        answer = Answer(status=status, headers=self._headers, body=bytes(self._body))
-        self._answer.set_result(answer)
+        elif not self._is_whole:
+            self._is_whole = True
+            self.is_usable = self._is_kept and self._parser.should_keep_alive()
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -229,11 +291,30 @@ class _Connection(asyncio.Protocol):
         self._headers: list[tuple[str, str]] = []
         self._body = bytearray()
         self._is_headed = False
+        self._is_whole = False
+        self._error: Exception | None = None
         self._size = 0
 
+    async def _changed(self) -> None:
+        """Wait until more is there. Raises what made an end of it."""
+        if self._error is not None:
+            raise self._error
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     def _fail(self, error: Exception) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+        if not self._is_whole and self._error is None:
+            self._error = error
+            self.abort()
+            self._wake()
 
 
 def _head(target: Target, headers: Sequence[tuple[str, str]], *, fresh: bool) -> bytes:

@@ -52,6 +52,7 @@ class SocketLink(asyncio.Protocol):
         "_connection",
         "_deflate",
         "_early",
+        "_greeting",
         "_has_ended",
         "_is_draining",
         "_is_paused",
@@ -102,6 +103,7 @@ class SocketLink(asyncio.Protocol):
         self._is_draining = False
         self._is_paused = False
         self._slice = _SLICE
+        self._greeting: asyncio.Future[None] | None = None
         self._loss: str | None = None
         """Why the socket is gone."""
         self._has_ended = False
@@ -114,6 +116,18 @@ class SocketLink(asyncio.Protocol):
         self.headers: Mapping[str, str] = {}
         self.extensions = ""
         self.was_clean = False
+
+    async def greeting(self) -> None:
+        """Wait until something came behind the handshake; called before `start`.
+
+        Raises ConnectionError when nothing will.
+        """
+        if not self._early and self._loss is None:
+            self._greeting = self._loop.create_future()
+            await self._greeting
+            self._greeting = None
+        if not self._early:
+            raise ConnectionError(f"the server said nothing: {self._loss}")
 
     # --- as a link ------------------------------------------------------------------------------
 
@@ -207,6 +221,8 @@ class SocketLink(asyncio.Protocol):
         else:
             self._early.append(data)
             self._drain()
+            if self._greeting is not None:
+                self._greet()
 
     def pause_writing(self) -> None:
         self.is_blocked = True
@@ -224,6 +240,7 @@ class SocketLink(asyncio.Protocol):
             what = error or ConnectionError("the server hung up before the handshake was done")
             self.agreed.set_exception(what)
         self._loss = str(error or "the connection was lost")
+        self._greet()
         self._is_paused = False  # no more can come
         self._drain()
 
@@ -262,6 +279,10 @@ class SocketLink(asyncio.Protocol):
         if agreed.rest:
             self._early.append(agreed.rest)
         self.agreed.set_result(None)
+
+    def _greet(self) -> None:
+        if self._greeting is not None and not self._greeting.done():
+            self._greeting.set_result(None)
 
     def _drain(self) -> None:
         """Deliver what came, then the end if it has come; unless nobody may have it yet.

@@ -30,12 +30,14 @@ class SocketDialer:
 
     `proxy`: `http://[name:password@]host:port` (CONNECT), `socks5://…`, or `env` for what the
     environment names (`proxy.ENVIRONMENT`). `max_redirects`: how many redirects are followed;
-    to another origin travel no headers of the caller (`redirect`). Raises ValueError for options
-    that cannot be.
+    to another origin travel no headers of the caller (`redirect`). `greeted`: a link counts only
+    once the server has said something over it, as it does on our own wire: what passes the
+    handshake on and nothing behind it is then seen. Raises ValueError for options that cannot be.
     """
 
     __slots__ = (
         "_deflate",
+        "_greeted",
         "_headers",
         "_is_proxy_named",
         "_max_message",
@@ -59,6 +61,7 @@ class SocketDialer:
         origin: str | None = None,
         proxy: str | None = None,
         max_redirects: int = 0,
+        greeted: bool = False,
     ) -> None:
         self._ssl = ssl
         self._server_hostname = server_hostname
@@ -70,13 +73,14 @@ class SocketDialer:
         self._is_proxy_named = proxy == ENVIRONMENT
         self._proxy = None if proxy is None or self._is_proxy_named else parse_proxy(proxy)
         self._max_redirects = max_redirects
+        self._greeted = greeted
         if self._proxy is not None and unix is not None:
             raise ValueError("proxy and unix are two ways to a server: give one of the two")
         if origin is not None and any(name.lower() == "origin" for name, _ in self._headers):
             raise ValueError("origin travels as the header Origin: give one of the two")
 
     async def dial(self, url: str, request: Request) -> WebSocketLink:
-        """The link, once the opening handshake is done.
+        """The link, once the opening handshake is done, and the server has spoken if it is to.
 
         Raises Refused for the statuses 401 and 403, OSError or AnywireError for what may pass.
         """
@@ -112,6 +116,8 @@ class SocketDialer:
         try:
             await self._connect(link, asked)
             await link.agreed
+            if self._greeted:
+                await link.greeting()
         except BaseException:
             if not link.agreed.cancel() and not link.agreed.cancelled():
                 link.agreed.exception()  # seen: it is what is raised, or a consequence of it

@@ -80,11 +80,11 @@ async def admit(node: "Node", wire: Wire, hello: Hello) -> Admission:
             owner = await owner_of(node, wire, opening)
             if owner != node.id and not hello.hops:
                 return Elsewhere(owner, role is Role.RESUME or opening.is_claimed)
-            if role is Role.UPLINK or role is Role.DOWNLINK:
+            if role is not Role.NEW and role is not Role.RESUME:
                 attached = await _attached(node, wire, hello, opening)
                 if attached is not None:
                     return attached
-        if opening.machine is None or role in (Role.UPLINK, Role.CANDIDATE):
+        if opening.machine is None or role is Role.UPLINK:
             return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
         if opening.auth is Identity.FRAME:
             user = User("", is_anonymous=True)

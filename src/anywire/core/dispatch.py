@@ -257,7 +257,10 @@ class Dispatcher:
                 return
             refused = refusal(error, "authenticate")
             session.send(Refusal(frame.ref, None, refused.code, refused.text, data_of(refused)))
-            session.close(4401, refused.text or refused.code)
+            if frame.is_final:
+                session.close(4401, refused.text or refused.code)
+            else:
+                session.not_admitted()
 
         try:
             credentials = frame.credentials.value() if isinstance(frame.credentials, Args) else None
@@ -280,6 +283,11 @@ class Dispatcher:
     def finish(self, member: Member, left: Left, *, tell: bool) -> None:
         """See `Memberships.finish`."""
         self._memberships.finish(member, left, tell=tell)
+
+    def lose(self, session: "Session", code: int, text: str, *, is_clean: bool) -> None:
+        """The client is gone; its memberships may go on in another session."""
+        for member in list(session.members.values()):
+            self._memberships.lose(member, Left(code, text, clean=is_clean))
 
     def end(self, session: "Session", code: int, text: str, *, is_clean: bool) -> None:
         """The session is over."""

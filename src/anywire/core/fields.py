@@ -19,6 +19,7 @@ from msgspec.structs import astuple
 
 from anywire.body import Args, Form, Shape, decode
 from anywire.core.conversion import Conversion, Hooks, StrOrBytes, dec_hook, refused
+from anywire.errors import Refused
 from anywire.nesting import is_too_deep_json
 
 REQUIRED: Any = msgspec.NODEFAULT
@@ -176,7 +177,7 @@ class Fields:
         except ValueError as error:
             raise refused(str(error)) from None
         if is_list:
-            return self._by_position(cast(Sequence[object], value))
+            return self._from_values(cast(Sequence[object], value), path)
         first = self._first
         if value is None and not (first is not None and first.takes_none):
             return self._by_position(())
@@ -187,6 +188,18 @@ class Fields:
                 unknown = next(name for name in value if name not in self._names)
                 raise refused(f"unknown field `{unknown:.40}`: {self._usage}")
         return self._by_position((value,))
+
+    def _from_values(self, values: Sequence[object], path: Mapping[str, str]) -> Taken:
+        """By position; a lone object that does not fit so may hold the fields by name, as clients
+        write that have a list of arguments on every wire.
+        """
+        try:
+            return self._by_position(values)
+        except Refused:
+            lone = values[0] if len(values) == 1 and not self._is_whole else None
+            if isinstance(lone, dict) and self._is_by_name(lone):
+                return self._from_names(lone, path)
+            raise
 
     def _value(self, args: Args) -> object:
         """The one value; text is itself where a str is wanted and where it is no JSON."""

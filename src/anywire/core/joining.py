@@ -16,10 +16,13 @@ from anywire.core.recovery import Recovery, is_caught_up, is_new, recover
 from anywire.core.room import Room
 from anywire.errors import Refused
 from anywire.frames import At, Frame, Join, Joined, Outcome, Position, Record, Since
+from anywire.wires.base import Cap
 
 if TYPE_CHECKING:
     from anywire.core.node import Node
 
+SECRET = "~"
+"""What stands between the id of a membership and its secret."""
 _LISTS = 8
 """How often a join asks who is here, while people come and go."""
 
@@ -27,33 +30,45 @@ _LISTS = 8
 async def join(node: "Node", member: Member, frame: Join) -> None:
     """Make a member of who asked, answer, and replay. Raises what the `join` handler raises."""
     session = member.session
-    _check_here(member)
-    data = await _authorised(member, frame)
+    check_here(member)
+    data = await authorised(member, frame)
     body = None if data is None else Body.of(data)
-    _check_here(member)
+    check_here(member)
     member.room = await enter(node, member, member.room)
-    present: Mapping[str, Sequence[bytes]] | None = None
+    here: Mapping[str, Sequence[bytes]] | None = None
     while True:
         breaks = node.breaks
         read = {room.name: await _read(node, member, room) for room in list(member.rooms.values())}
         if member.channel.presence:
-            present = await _present(node, member)
-        _check_here(member)
+            here = await present(node, member)
+        check_here(member)
         if node.breaks == breaks:
             break  # else what was read is of an epoch that is over: read again
     # From here on nothing is awaited: what is written is one piece of the client's order.
     outcome, reason = _outcome(list(read.values()))
     member.outcome = outcome
     positions = {name: end.start for name, end in read.items() if end.start is not None}
-    session.send(Joined(frame.ref, member.alias, body, outcome, reason, positions))
-    if present is not None:
-        session.send(whole(member.alias, present))
+    answer(node, member, Joined(frame.ref, member.alias, body, outcome, reason, positions))
+    if here is not None:
+        session.send(whole(member.alias, here))
     for name, recovery in read.items():
         _replay(member, member.rooms.get(name), recovery)
-    _unpark(member, read)
+    unpark(member, {name: recovery.end for name, recovery in read.items()})
 
 
-async def _authorised(member: Member, frame: Join) -> object:
+def answer(node: "Node", member: Member, joined: Joined) -> None:
+    """Tell the client that it is a member, and, where it can use that, how to go on being one."""
+    session = member.session
+    joined.member = member.id
+    if session.resumes and session.machine.caps & Cap.ADOPT:
+        if not member.token:
+            member.token = node.new_token()
+            node.adoptable[member.id] = member
+        joined.token = f"{member.id}{SECRET}{member.token}"
+    session.send(joined)
+
+
+async def authorised(member: Member, frame: Join) -> object:
     """What the `join` handler says. One that takes no arguments is given none, whatever came."""
     handler = member.channel.joining
     if handler is None:
@@ -65,7 +80,7 @@ async def _authorised(member: Member, frame: Join) -> object:
     return await data if isinstance(data, Coroutine) else data
 
 
-def _check_here(member: Member) -> None:
+def check_here(member: Member) -> None:
     if member.has_left:
         raise Refused("left", "the membership ended before its join did")
 
@@ -110,21 +125,21 @@ def _outcome(recoveries: list[Recovery]) -> tuple[Outcome, str]:
     return Outcome.FRESH, ""
 
 
-async def _present(node: "Node", member: Member) -> Mapping[str, Sequence[bytes]]:
+async def present(node: "Node", member: Member) -> Mapping[str, Sequence[bytes]]:
     """Who is here; what is parked of comings and goings afterwards is not in it.
 
     What came before we ask is in the list. What comes while we wait may or may not be, so we ask
     again; in the end, twice is better than never.
     """
     name = member.room.name
-    present: Mapping[str, Sequence[bytes]] = {}
+    here: Mapping[str, Sequence[bytes]] = {}
     for _ in range(_LISTS):
         parked = member.parked or []
         member.parked = [entry for entry in parked if not _is_change(entry, name)]
-        present = await node.presence.list(name)
+        here = await node.presence.list(name)
         if not any(_is_change(entry, name) for entry in member.parked):
             break
-    return present
+    return here
 
 
 def _is_change(entry: Frame | tuple[Record, At], room: str) -> bool:
@@ -142,11 +157,12 @@ def _replay(member: Member, room: Room | None, recovery: Recovery) -> None:
             session.enqueue(room.encode(session.codec, member.alias, record, at))
 
 
-def _unpark(member: Member, read: Mapping[str, Recovery]) -> None:
-    """What arrived meanwhile, in its order, without what was replayed; then live."""
+def unpark(member: Member, ends: Mapping[str, Position | None]) -> None:
+    """What arrived meanwhile, in its order, without what was replayed; then live. `ends`: where
+    the member stands in each room.
+    """
     session = member.session
     parked, member.parked = member.parked or [], None
-    ends: dict[str, Position | None] = {name: recovery.end for name, recovery in read.items()}
     for entry in parked:
         if not isinstance(entry, tuple):
             session.send(entry)

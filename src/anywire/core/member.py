@@ -33,6 +33,7 @@ class Member:
     """
 
     __slots__ = (
+        "_id",
         "_serial",
         "_state",
         "address",
@@ -44,6 +45,8 @@ class Member:
         "inboxes",
         "is_advancing",
         "is_held",
+        "is_leaving",
+        "is_told",
         "left",
         "meta",
         "outcome",
@@ -57,6 +60,7 @@ class Member:
         "session",
         "since",
         "successor",
+        "token",
     )
 
     def __init__(
@@ -71,6 +75,9 @@ class Member:
     ) -> None:
         session.serial += 1
         self._serial = session.serial
+        self._id = ""
+        self.token = ""
+        """The secret to go on with this membership in another session, where its wire can."""
         self.session = session
         self.channel = channel
         self.address = address
@@ -85,6 +92,10 @@ class Member:
         """How the join with a position ended."""
         self.has_left = False
         self.left: Left | None = None
+        self.is_told = False
+        """Its `leave` handler has run, or will not: it may be adopted all the same."""
+        self.is_leaving = False
+        """Its `leave` handler runs or has its turn still to come, and it may be adopted."""
         self.parked: list[Frame | tuple[Record, At]] | None = []
         self.behind: dict[str, Position] = _NOTHING
         """Rooms whose replay is ahead of what this node was given: where it ended."""
@@ -107,8 +118,14 @@ class Member:
     @property
     def id(self) -> str:
         """Unique over all nodes; made when it is asked for, as few ever ask."""
+        if self._id:
+            return self._id
         session = self.session
         return f"{session.node.id}.{session.id}.{self._serial}"
+
+    def keep_id(self) -> None:
+        """The session changes, the id does not."""
+        self._id = self.id
 
     @property
     def user(self) -> User:
@@ -133,6 +150,11 @@ class Member:
         if self._state is None:
             self._state = {}
         return self._state
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it has left as far as the application knows, and may come back all the same."""
+        return self.is_told or self.is_leaving
 
     @property
     def attached(self) -> bool:

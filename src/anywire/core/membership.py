@@ -3,11 +3,12 @@ and one alias of a session has one at a time: the next begins when the last has 
 """
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING
 
 from anywire.body import NO_ARGS
 from anywire.core import streaming
+from anywire.core.adoption import adopted, go_on
 from anywire.core.binding import Scope
 from anywire.core.channel import Left
 from anywire.core.entering import absent, dismiss
@@ -17,6 +18,7 @@ from anywire.core.turn import data_of, drop_event, refusal
 from anywire.errors import Refused, as_text
 from anywire.frames import Event, Join, Leave, Past, Refusal, Reply
 from anywire.limits import is_too_long
+from anywire.payload import Payload
 
 if TYPE_CHECKING:
     from anywire.core.node import Node
@@ -36,6 +38,12 @@ class Memberships:
     def join(self, session: "Session", frame: Join) -> None:
         """Ask the channel, then make a member; the answer is a Joined or a Refusal."""
         alias = frame.alias
+        is_taken = alias in session.members or (session.id, alias) in self._leaving
+        may_adopt = bool(frame.token) and not is_taken and not session.has_ended
+        found = adopted(self._node, session, frame) if may_adopt else None
+        if found is not None:
+            self._go_on(session, frame, *found)
+            return
         try:
             member = self._member(session, frame)
         except Refused as refused:
@@ -63,6 +71,32 @@ class Memberships:
         else:
             before.successor = begin
 
+    def _go_on(
+        self, session: "Session", frame: Join, member: Member, missed: Sequence[Payload]
+    ) -> None:
+        """A membership of another session goes on here; a refusal ends it, without a leave."""
+
+        def done(_: object, error: BaseException | None) -> None:
+            if error is not None:
+                self._fail(member, frame, error)
+                return
+            member.is_held = False
+            if not session.is_attached:  # gone again, perhaps before this began
+                self.lose(member, Left(1006, "the client is gone", clean=False))
+            self._node.dispatcher.advance(member)
+
+        def begin() -> None:
+            member.is_told = False
+            member.is_held = True  # as with every join, what it says waits for the answer
+            going = go_on(self._node, member, frame, missed)
+            self._node.dispatcher.stepper.start(going, done, f"anywire join {frame.address}")
+
+        self.lose(member, Left(4409, "replaced by a newer connection", clean=False))
+        if member.is_leaving:
+            member.successor = begin  # joins and leaves take turns
+        else:
+            begin()
+
     def leave(self, session: "Session", frame: Leave) -> None:
         """The client ends a membership; harmless for one that is not."""
         member = session.members.get(frame.alias)
@@ -78,6 +112,8 @@ class Memberships:
         member.has_left = True
         member.left = left
         session = member.session
+        if member.token:
+            self._node.adoptable.pop(member.id, None)
         for room in member.rooms.values():
             room.remove(member)
         del session.members[member.alias]
@@ -92,6 +128,20 @@ class Memberships:
         self._node.dispatcher.advance(member)
         if tell and session.machine.is_single and not session.has_ended:
             session.close(4403, left.text or "the membership has ended")
+
+    def lose(self, member: Member, left: Left) -> None:
+        """The client is gone, and may go on with its membership in another session: `leave` runs,
+        and everything else stays as it is.
+        """
+        if member.is_told or member.is_leaving or member.has_left:
+            return
+        member.is_leaving = True
+        member.left = left
+        absent(self._node, member)
+        if member.queue is None:
+            member.queue = deque()
+        member.queue.append(left)
+        self._node.dispatcher.advance(member)
 
     def end(self, session: "Session", left: Left) -> None:
         """The session is over: its members leave, its uploads and calls are lost."""
@@ -109,10 +159,14 @@ class Memberships:
         def done(_: object, error: BaseException | None) -> None:
             if error is not None:  # nobody waits for it; a bug is in the log
                 refusal(error, f'leave of "{member.channel.pattern}"')
-            dismiss(self._node, member)
+            member.is_leaving = False
+            if member.has_left:
+                dismiss(self._node, member)
             self._gone(member)
+            self._node.dispatcher.advance(member)
 
-        handler = member.channel.leaving
+        handler = None if member.is_told else member.channel.leaving
+        member.is_told = True
         if handler is None:
             done(None, None)
             return
@@ -153,8 +207,11 @@ class Memberships:
     def _fail(self, member: Member, frame: Join, error: BaseException) -> None:
         """The join was refused: what waited for it is, too, and nothing of the member is left."""
         session = member.session
+        was_over = member.has_left
         if session.members.get(member.alias) is member:
             del session.members[member.alias]
+        if member.token:  # it was answered, and what came then could not be said
+            self._node.adoptable.pop(member.id, None)
         member.has_left = True
         member.parked = None
         waiting, member.queue = member.queue, None
@@ -168,7 +225,9 @@ class Memberships:
                 case _:
                     pass
         dismiss(self._node, member)
-        self._refuse(session, frame, refusal(error, f'join of "{member.channel.pattern}"'))
+        refused = refusal(error, f'join of "{member.channel.pattern}"')
+        if frame.ref is not None or not was_over:  # else its client left, or was told
+            self._refuse(session, frame, refused)
         self._gone(member)
 
     def _refuse(self, session: "Session", frame: Join, refused: Refused) -> None:

@@ -90,6 +90,8 @@ class Node:
         """Sessions by user; a tuple where there is one, as a set costs four times as much."""
         self.detached: dict[Session, None] = {}
         """Sessions that wait for a resume, the longest waiting first."""
+        self.adoptable: dict[str, Member] = {}
+        """Members that may go on in another session, by id."""
         self.rooms: dict[str, Room] = {}
         self.flushing = flushing = Flushing()
         self.dirty, self.run = flushing.dirty, flushing.run
@@ -229,9 +231,7 @@ class Node:
         """The session has ended."""
         self.detached.pop(session, None)
         self.sessions.pop(session.id, None)
-        mount = self._claims.pop(session.id, None)
-        if mount is not None:
-            self.spawn(self.directory.release(mount, session.id), "anywire release")
+        self.disclaim(session.id)
         mates = self.users.get(session.user.id, ())
         if isinstance(mates, set) and len(mates) > 1:
             mates.discard(session)
@@ -248,6 +248,12 @@ class Node:
         if standing == self.id:
             self._claims[session] = wire.name
         return standing
+
+    def disclaim(self, session: str) -> None:
+        """Own it no more: it has ended, or was not opened after all."""
+        mount = self._claims.pop(session, None)
+        if mount is not None:
+            self.spawn(self.directory.release(mount, session), "anywire release")
 
     def new_token(self) -> str:
         """A secret nobody can guess."""

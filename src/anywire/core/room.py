@@ -123,6 +123,13 @@ class Room:
         """Members on all nodes."""
         return await self._node.questions.count(self.name)
 
+    async def move(self, room: "Room", *, stay: bool = False) -> int:
+        """Have everyone in here, on all nodes, enter another room and leave this one; how many did.
+
+        `stay`: they are in both. Nobody leaves the room of their own address.
+        """
+        return await self._node.questions.move(self.name, room.name, stay=stay)
+
     async def kick(self, text: str = "") -> int:
         """End the membership of everyone in this room, on all nodes; returns how many."""
         return await self._node.questions.kick(self.name, text)

@@ -37,8 +37,8 @@ from anywire.frames import (
     Reply,
     Welcome,
 )
-from anywire.payload import UNFRAMED, Framing, Message, Payload
-from anywire.transports.base import Transport
+from anywire.payload import UNFRAMED, Framed, Framing, Message, Payload
+from anywire.transports.base import Transport, Yielding
 from anywire.wires.base import (
     TOKEN_ID,
     Cap,
@@ -47,12 +47,14 @@ from anywire.wires.base import (
     Identity,
     Machine,
     Opening,
+    Role,
     User,
     Wire,
 )
 
 if TYPE_CHECKING:
     from anywire.core.calls import Calls
+    from anywire.core.candidate import Candidate
     from anywire.core.clock import Deadline
     from anywire.core.member import Member
     from anywire.core.node import Node
@@ -103,9 +105,11 @@ class Session:
         "_joins_since",
         "_mark",
         "_old_token",
+        "_probed",
         "calls",
         "can_reply",
         "can_stream",
+        "candidate",
         "codec",
         "early",
         "framing",
@@ -119,6 +123,7 @@ class Session:
         "members",
         "node",
         "outbox",
+        "resumes",
         "serial",
         "state",
         "streams",
@@ -134,7 +139,7 @@ class Session:
         self, node: "Node", wire: Wire, hello: Hello, opening: Opening, machine: Machine, user: User
     ) -> None:
         limits = hello.limits
-        resumes = bool(machine.caps & Cap.RESUME) and limits.resume > 0
+        resumes = bool(machine.caps & (Cap.RESUME | Cap.ADOPT)) and limits.resume > 0
         self.node = node
         self.wire = wire
         self.hello = hello
@@ -150,12 +155,19 @@ class Session:
         )
         self._mark = _half(limits.outbox)
         self.transport: Transport | None = None
+        self.candidate: Candidate | None = None
+        """A second transport that may take over."""
         self.framing: Framing = UNFRAMED
         self.members: dict[str, Member] = {}
         self.serial = 0
         """Members this session ever had: the next one's number."""
-        self.token = hello.id(TOKEN_ID) if resumes else ""
+        self.resumes = resumes
+        """It outlives a transport that was cut."""
+        own = opening.token if opening.role is Role.NEW else ""  # else its client made it up
+        self.token = own or (hello.id(TOKEN_ID) if resumes else "")
         self._old_token = ""
+        self._probed = 0
+        """Counted entries before the last probe in the wire's own words: who answers has them."""
         self.is_admitted = opening.auth is Identity.HELLO
         self.is_held = False
         """Nothing is written until the peer has said what it has (a resume without a count)."""
@@ -250,10 +262,16 @@ class Session:
         self._unlink()
         if self.has_ended:
             return
-        goodbye = is_clean and code in _GOODBYES
-        if not self.token or not self.is_admitted or goodbye or self.node.is_stopping:
+        # Who leaves with memberships that may go on elsewhere has not left those.
+        goodbye = is_clean and code in _GOODBYES and not self.machine.caps & Cap.ADOPT
+        may_wait = self.resumes and (self.members or not self.machine.caps & Cap.ADOPT)
+        if not may_wait or not self.is_admitted or goodbye or self.node.is_stopping:
             self.end(code, reason, is_clean=is_clean)
         else:
+            if self.machine.caps & Cap.ADOPT:
+                self.node.dispatcher.lose(self, code, reason, is_clean=is_clean)
+                if self.has_ended:
+                    return  # by a `leave` handler
             window = self.hello.limits.resume
             self._expiry = self.node.deadlines.at(self.node.now() + window, self._expire)
             self.node.let_wait(self)
@@ -273,6 +291,7 @@ class Session:
             self._take_all(frames)
         else:
             self._implicit = frames
+            self._write_due()
         self._watch(now)
 
     def resume(self, transport: Transport, machine: Machine, opening: Opening, now: float) -> bool:
@@ -302,6 +321,34 @@ class Session:
         if self.outbox.waiting:
             self.node.mark(self)
         self._watch(now)
+        return True
+
+    def swap(self, transport: Transport) -> None:
+        """Go on over another transport, which takes over from the one there is: an upgrade."""
+        old = self.transport
+        assert old is not None  # a candidate for a session without one is hung up
+        rest: list[Framed] = []
+        if isinstance(old, Yielding):
+            rest += old.rest()
+        self._unlink()
+        old.close(1000, "the session goes on elsewhere")
+        self._link(transport)
+        if rest:
+            transport.write(rest)
+        self.outbox.is_blocked = False
+        if self.outbox.waiting:
+            self.node.mark(self)
+        self._watch(self.node.now())
+
+    def rewind(self, count: int) -> bool:
+        """The peer has this many counted messages: what else was written is written again.
+
+        False: it is not kept any more, or was never written.
+        """
+        if not self.outbox.rewind(count):
+            return False
+        if self.outbox.waiting:
+            self.node.mark(self)
         return True
 
     def accepts(self, token: str) -> bool:
@@ -341,6 +388,16 @@ class Session:
             else:
                 self._take_all((one,))
 
+    def not_admitted(self) -> None:
+        """The peer is not who it said, and may say it anew: hear what came behind that."""
+        early, self.early = self.early or (), None
+        if self.has_ended or self.transport is None:
+            return
+        self.transport.resume()
+        for one in early:
+            if isinstance(one, str | bytes):  # frames came with the credentials: refused with them
+                self.receive(one, self.node.now())
+
     def send(self, frame: Frame) -> None:
         """Say one frame to this client, in order with everything else; dropped once the session has
         ended.
@@ -365,6 +422,15 @@ class Session:
             self.node.settle()
         if self.outbox.put(payload.framed(self.framing)):
             self.node.mark(self)
+
+    def repeat(self, payloads: Sequence[Payload]) -> None:
+        """Append what another session of this client had said, or was to say, to an answer that
+        waits: the session is marked already.
+        """
+        framed = [payload.framed(self.framing) for payload in payloads]
+        self.outbox.allow(sum(entry.size for entry in framed))
+        for entry in framed:
+            self.outbox.put(entry)
 
     def flush(self) -> bool:
         """Hand what waits to the transport; true when more could follow in the next turn. Called
@@ -431,6 +497,8 @@ class Session:
         if self.has_ended:
             return
         self.has_ended = True
+        if self.candidate is not None:
+            self.candidate.drop()
         self._cancel_beat()
         self._cancel_expiry()
         self.node.dispatcher.end(self, code, text, is_clean=is_clean)
@@ -470,6 +538,7 @@ class Session:
                 self._acked(frame.seq)
             case Beat():
                 if frame.is_answer:
+                    self._answered()
                     return
                 self.send(Beat(frame.echo, is_answer=True))
             case Join():
@@ -485,9 +554,26 @@ class Session:
             case Auth():
                 dispatcher.authenticate(self, frame)
             case Bye():
-                self.close(1000 if frame.code < 1000 else frame.code, frame.text)
+                self._left(1000 if frame.code < 1000 else frame.code, frame.text)
             case _:
                 raise ProtocolError(f"a client does not send {type(frame).__name__}", code=4400)
+
+    def _left(self, code: int, text: str) -> None:
+        """The peer says goodbye; memberships that may go on elsewhere wait for that."""
+        transport = self.transport
+        if transport is None or not self.resumes or not self.machine.caps & Cap.ADOPT:
+            self.close(code, text)
+            return
+        self._write_now(transport, self.machine.send(Bye(code, text)))
+        self.detached(transport, code, text, is_clean=False)
+        transport.close(code, text)
+
+    def _answered(self) -> None:
+        """The peer has answered a probe of its wire: it has what was written before."""
+        outbox = self.outbox
+        heard = self._probed - outbox.skipped  # what was dropped since may have stood behind it
+        if heard > outbox.acked and self.machine.caps & Cap.ADOPT:
+            outbox.ack(min(heard, outbox.written))
 
     def _acked(self, count: int) -> None:
         if self.is_held:
@@ -497,7 +583,8 @@ class Session:
             self.is_held = False
             if self.outbox.waiting:
                 self.node.mark(self)
-        elif not self.outbox.ack(count):
+        elif count > self.outbox.acked and not self.outbox.ack(count):
+            # A lower count is an older word: of requests, one overtakes the other.
             raise ProtocolError("acknowledges what was never sent", code=4400)
 
     def _take_all(self, frames: Sequence[Frame]) -> None:
@@ -555,7 +642,7 @@ class Session:
             resumed=resumed,
             received=self.machine.received,
             acked=self.outbox.acked,
-            limits={"message": limits.message, "resume": limits.resume if self.token else 0},
+            limits={"message": limits.message, "resume": limits.resume if self.resumes else 0},
         )
 
     def _read_caps(self) -> None:
@@ -657,8 +744,10 @@ class Session:
             if isinstance(frame, Bye):
                 self._silent(transport, frame)
                 return
-            if isinstance(frame, Beat) and not transport.beat() and not self._ask(frame):
-                self.machine.heard(now)  # nobody here can ask it: its silence says nothing
+            if isinstance(frame, Beat) and (frame.is_own or not transport.beat()):
+                self._probed = self.outbox.counted
+                if not self._ask(frame):
+                    self.machine.heard(now)  # nobody can ask it: its silence says nothing
         self._write_due()
         self._watch(now)
 

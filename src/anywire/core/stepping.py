@@ -132,6 +132,8 @@ if sys.version_info < (3, 12):  # pragma: no branch
             if self._has_first:
                 self._has_first = False
                 first, self._first = self._first, None
+                if isinstance(first, asyncio.Future):
+                    first._asyncio_future_blocking = True  # the task looks at once
                 return first
             try:
                 return self._coroutine.send(value)
@@ -144,10 +146,9 @@ if sys.version_info < (3, 12):  # pragma: no branch
                 # the coroutine hears of it when that has ended.
                 self._has_first = False
                 first, self._first = self._first, None
-                if isinstance(first, asyncio.Future):
-                    if first.cancel():
-                        return first
-                    first._asyncio_future_blocking = False
+                if isinstance(first, asyncio.Future) and first.cancel():
+                    first._asyncio_future_blocking = True
+                    return first
             try:
                 return self._coroutine.throw(*error)
             except (StopIteration, Exception, asyncio.CancelledError) as stop:
@@ -188,6 +189,9 @@ if sys.version_info < (3, 12):  # pragma: no branch
         except (Exception, asyncio.CancelledError) as raised:
             value, error = None, raised
         else:
+            if isinstance(first, asyncio.Future):
+                # Set while a task looks at it, which ours does later: others may await it first.
+                first._asyncio_future_blocking = False
             task.begin(_Rest(coroutine, first, done), context)
             return task
         finally:

@@ -27,10 +27,12 @@ class Stream:
     runs.
     """
 
-    __slots__ = ("event", "is_cancelled", "member", "task")
+    __slots__ = ("event", "is_cancelled", "member", "session", "task")
 
     def __init__(self, member: "Member", event: str | None = None) -> None:
         self.member = member
+        self.session = member.session
+        """Where it began: its member may have gone on in another one since."""
         self.event = event
         """Of a stream: the event that asked for it; None for a call."""
         self.task: Cancellable | None = None

@@ -27,9 +27,17 @@ class Later:
     def __init__(self, turn: "Turn") -> None:
         self._turn = turn
 
-    def answer(self, value: object = None) -> None:
-        """Answer now; only the first answer or refusal counts."""
-        self._turn.answer(value)
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the client asked for an answer."""
+        frame = self._turn.frame
+        return frame.want is Want.REPLY and frame.ref is not None
+
+    def answer(self, *values: object) -> None:
+        """Answer now; only the first answer or refusal counts. Several values are the arguments of
+        an acknowledgement where a wire has such, else one list.
+        """
+        self._turn.answer(*values)
 
     def refuse(self, code: str, text: str = "", *, data: object = None) -> None:
         """Answer with an error. Raises ValueError for data that JSON cannot hold."""
@@ -90,23 +98,23 @@ class Turn:
             if error is not None:
                 self.fail(error)
             elif not self.is_later:
-                self.answer(value)
+                self.answer(*(() if value is None else (value,)))
         finally:
             if self.stream is not None or self.frame.streams:
                 self.close()
             self.release()
 
-    def answer(self, value: object) -> None:
-        """Send the handler's value where somebody waits for it."""
+    def answer(self, *values: object) -> None:
+        """Send the handler's values where somebody waits for them."""
         if self.is_answered:
             return
         frame = self.frame
         session = self.member.session
         is_asked = frame.want is Want.REPLY and frame.ref is not None
-        if not is_asked and (value is None or frame.event != MESSAGE or session.can_reply):
+        if not is_asked and (not values or frame.event != MESSAGE or session.can_reply):
             return
         try:
-            body = NO_BODY if value is None else Body.of(value)
+            body = Body.of(*values) if values else NO_BODY
         except ValueError as error:
             self.fail(error)
             return
@@ -154,7 +162,7 @@ class Turn:
         """Nothing more comes or goes under this event's refs."""
         frame = self.frame
         if self.stream is not None:
-            streams = self.member.session.streams
+            streams = self.stream.session.streams
             assert streams is not None and frame.ref is not None
             del streams[frame.ref]
         if frame.streams:

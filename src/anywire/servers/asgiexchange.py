@@ -4,7 +4,7 @@ Also the HTTP answer to a WebSocket's request that is refused before it is accep
 has the extension `websocket.http.response`; where it has not, the answer is the host's own 403.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import quote
 from uuid import UUID
 
@@ -42,8 +42,10 @@ class AsgiExchange:
         "_socket",
         "has_begun",
         "has_ended",
+        "headers",
         "hearing",
         "is_gone",
+        "is_kept",
         "is_secure",
         "remote",
         "request",
@@ -69,6 +71,8 @@ class AsgiExchange:
         self.is_gone = False
         self.has_begun = False
         self.has_ended = False
+        self.is_kept = False
+        self.headers: Sequence[tuple[str, str]] = ()
         self._is_socket = scope["type"] == "websocket"
         self._prefix = "websocket.http.response" if self._is_socket else "http.response"
         extensions = scope.get("extensions") or {}
@@ -121,6 +125,16 @@ class AsgiExchange:
         while not (self.is_gone or self.has_ended):
             await self._incoming.changed()
 
+    def keep(self, changed: Callable[[], None]) -> None:
+        """Answer later: `changed` is called when the client is gone, or may have taken all."""
+        self.is_kept = True
+        self._incoming.watcher = changed
+
+    @property
+    def is_full(self) -> bool:
+        """The host has not taken everything written."""
+        return not self.sending.is_idle
+
     # --- the response ---------------------------------------------------------------------------
 
     def respond(self, reply: Reply) -> None:
@@ -138,16 +152,18 @@ class AsgiExchange:
         if self.is_gone:
             return
         self.has_begun = True
-        fields = [(_bytes(name).lower(), _bytes(value)) for name, value in headers]
+        fields = [
+            (_bytes(name).lower(), _bytes(value)) for name, value in (*headers, *self.headers)
+        ]
         self._silent = self._silent or status in (204, 304)
         if self._may_deny:
             self._say({"type": f"{self._prefix}.start", "status": status, "headers": fields})
         else:
             self._say({"type": "websocket.close", "code": 1008, "reason": ""})
 
-    def write(self, data: bytes) -> None:
-        """One part of the body."""
-        self._body(data, is_last=False)
+    def write(self, *parts: bytes) -> None:
+        """More of the body; the host decides what is a chunk."""
+        self._body(b"".join(parts), is_last=False)
 
     def end(self, data: bytes = b"") -> None:
         """The last part of the body, if there is one more, and its end."""

@@ -4,7 +4,7 @@ The standalone server has its own (`exchange.HttpExchange`), an ASGI host anothe
 that belongs to another worker a third. A carrier knows none of them.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from anywire.net.head import Request
@@ -24,6 +24,13 @@ class Exchange(Protocol):
     """The response has begun."""
     has_ended: bool
     """The response is whole."""
+    is_kept: bool
+    """It is answered later."""
+
+    @property
+    def is_full(self) -> bool:
+        """The client has not taken everything written."""
+        ...
 
     def bound(self, limit: int) -> None:
         """Refuse a body over so many bytes, by its length or while it is read: 413."""
@@ -37,6 +44,12 @@ class Exchange(Protocol):
         """Wait until the client is gone or the response is whole."""
         ...
 
+    def keep(self, changed: Callable[[], None]) -> None:
+        """Answer later, without a task that waits: `changed` is called when the client is gone, has
+        taken everything written, or may have.
+        """
+        ...
+
     def respond(self, reply: Reply) -> None:
         """Answer with all there is to say."""
         ...
@@ -45,8 +58,8 @@ class Exchange(Protocol):
         """Begin a response whose body follows."""
         ...
 
-    def write(self, data: bytes) -> None:
-        """One part of the body."""
+    def write(self, *parts: bytes) -> None:
+        """More of the body; each part is a chunk of its own, and all leave together."""
         ...
 
     def end(self, data: bytes = b"") -> None:
@@ -66,6 +79,8 @@ class Served(Exchange, Protocol):
     """An exchange as the host that serves it sees it."""
 
     request: Request
+    headers: Sequence[tuple[str, str]]
+    """More headers of the response, whatever it is: what a page of another origin needs."""
 
     @property
     def remote(self) -> str:
@@ -83,7 +98,7 @@ class Served(Exchange, Protocol):
 
 
 Carry = Callable[[Exchange, Wire, Hello], Coroutine[Any, Any, None]]
-"""Answers requests of one carrier; it is started at once, and ends the exchange."""
+"""Answers requests of one carrier; it is started at once, and ends the exchange or keeps it."""
 
 
 async def whole(exchange: Exchange) -> bytes:

@@ -9,25 +9,18 @@ import asyncio
 import logging
 from typing import Protocol
 
-from anywire.core.admission import Admitted, Elsewhere, admit
+from anywire.core.admission import Admitted, Attached, Elsewhere, admit
+from anywire.core.candidate import Candidate, may_upgrade
 from anywire.core.node import Node
 from anywire.servers.carry import Served
 from anywire.servers.exchange import failed
 from anywire.servers.neighbours.relay import Relay
 from anywire.servers.routes import Found
 from anywire.servers.static import Reply, text
-from anywire.transports.base import Sink, Transport
-from anywire.wires.base import Answer, Hello
+from anywire.transports.base import Transport
+from anywire.wires.base import Answer, Hello, Reason, Why
 
 log = logging.getLogger(__name__)
-
-
-class Socket(Transport, Protocol):
-    """A WebSocket that was accepted."""
-
-    def attach(self, sink: Sink) -> None:
-        """Tell this one from now on."""
-        ...
 
 
 class Upgrade(Protocol):
@@ -36,7 +29,7 @@ class Upgrade(Protocol):
     @property
     def exchange(self) -> Served: ...
 
-    def accept(self, subprotocol: str | None) -> Socket:
+    def accept(self, subprotocol: str | None) -> Transport:
         """Say yes; once at most."""
         ...
 
@@ -76,6 +69,8 @@ class Entrance:
                 raise error
             if isinstance(result, Admitted):
                 self._attach(result)
+            elif isinstance(result, Attached):
+                self._join(result)
             elif isinstance(result, Relay):
                 self._relay(result)
             elif isinstance(result, Elsewhere):
@@ -101,6 +96,17 @@ class Entrance:
             socket.close(1011, "internal")
             return
         socket.attach(session)
+        self._upgrade.begin()
+
+    def _join(self, attached: Attached) -> None:
+        """A second transport of a session, which may take over."""
+        session, opening = attached.session, attached.opening
+        if opening.upgrade is None or not may_upgrade(session):
+            why = Why(Reason.TAKEN, text="this session goes on over another connection")
+            self._answer(self._found.wire.refuse(self._hello, why))
+            return
+        socket = self._upgrade.accept(opening.subprotocol)
+        socket.attach(Candidate(session, opening.upgrade, socket))
         self._upgrade.begin()
 
     def _relay(self, relay: Relay) -> None:

@@ -7,7 +7,7 @@ who writes much awaits `drained`. Once the client is gone, reads raise and write
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from anywire.net.http1 import CONTINUE, LAST_CHUNK, Request, chunk, head, response
@@ -77,8 +77,10 @@ class HttpExchange:
         "_wants_continue",
         "has_begun",
         "has_ended",
+        "headers",
         "hops",
         "is_gone",
+        "is_kept",
         "keeps",
         "request",
         "rest",
@@ -93,6 +95,8 @@ class HttpExchange:
         """The client is gone, or was refused."""
         self.has_begun = False
         self.has_ended = False
+        self.is_kept = False
+        self.headers: Sequence[tuple[str, str]] = ()
         self.keeps = request.keep_alive
         self._link = link
         self._incoming = Incoming()
@@ -138,6 +142,11 @@ class HttpExchange:
         return self._incoming.unread > AHEAD or self.request.upgrade
 
     @property
+    def is_full(self) -> bool:
+        """The kernel has not taken everything written."""
+        return self._link.is_full
+
+    @property
     def has_spoken(self) -> bool:
         """A byte of the response has left."""
         return self.has_begun and not self._head
@@ -167,6 +176,11 @@ class HttpExchange:
         while not (self.is_gone or self.has_ended):
             await self._incoming.changed()
 
+    def keep(self, changed: Callable[[], None]) -> None:
+        """Answer later: `changed` is called when the client is gone, or may have taken all."""
+        self.is_kept = True
+        self._incoming.watcher = changed
+
     # --- the response ---------------------------------------------------------------------------
 
     def respond(self, reply: Reply) -> None:
@@ -176,7 +190,7 @@ class HttpExchange:
         keeps = self.keeps and self.is_whole and self._link.keeps_alive
         whole = response(
             reply.status,
-            reply.headers,
+            [*reply.headers, *self.headers],
             reply.body,
             keep_alive=keeps,
             head_only=self.request.method == "HEAD",
@@ -197,7 +211,7 @@ class HttpExchange:
             raise ValueError("the response has begun")
         if self.is_gone:
             return
-        fields = list(headers)
+        fields = [*headers, *self.headers]
         request = self.request
         keeps = self.keeps and self._link.keeps_alive
         date = self._link.date()
@@ -213,9 +227,11 @@ class HttpExchange:
         self.has_begun = True
         asyncio.get_running_loop().call_soon(self._write)
 
-    def write(self, data: bytes) -> None:
-        """One part of the body. Raises ValueError for more than the Content-Length said."""
-        self._write(self._part(data))
+    def write(self, *parts: bytes) -> None:
+        """More of the body, each part a chunk of its own. Raises ValueError for more than
+        Content-Length said.
+        """
+        self._write(b"".join([self._part(part) for part in parts]))
 
     def end(self, data: bytes = b"") -> None:
         """The last part of the body, if there is one more, and its end."""

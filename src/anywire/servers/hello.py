@@ -58,6 +58,7 @@ def hello_of(
         carrier=found.route.carrier,
         subprotocols=subprotocols,
         address=None if found.address is None else _one(found.address),
+        parts=found.parts,
         seed=secrets.token_bytes(32),
         sign=node.id,
         clock=node.wall() - node.now(),

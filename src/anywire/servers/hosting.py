@@ -8,7 +8,7 @@ from anywire.payload import Carrier
 from anywire.servers.carry import Carry
 from anywire.servers.neighbours.door import Door
 from anywire.servers.neighbours.forward import Forward
-from anywire.servers.polling import Polling
+from anywire.servers.requests import Requests
 from anywire.wires.base import Wire
 
 
@@ -24,7 +24,7 @@ class Hosting:
         self._node = node
         key = b"" if folder is None else folder.key
         self.forward = Forward(node, key)
-        self.carriers: Mapping[Carrier, Carry] = Polling(node, self.forward).carriers
+        self.carriers: Mapping[Carrier, Carry] = Requests(node, self.forward).carriers
         self.door: Door | None = None
         if folder is not None:
             door = folder.door(node.id)

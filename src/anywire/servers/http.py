@@ -212,11 +212,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         exchange, self._exchange = self._exchange, None
         if exchange is None or not exchange.has_spoken:
             reply = text(status, reason)
+            headers = reply.headers if exchange is None else [*reply.headers, *exchange.headers]
             head_only = exchange is not None and exchange.request.method == "HEAD"
             self.transport.write(
                 response(
                     status,
-                    reply.headers,
+                    headers,
                     reply.body,
                     keep_alive=False,
                     head_only=head_only,

@@ -4,6 +4,7 @@ What every exchange (`carry.Exchange`) does alike, wherever its bytes come from.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from anywire.errors import Closed
 
@@ -11,7 +12,7 @@ from anywire.errors import Closed
 class Incoming:
     """One body. Whoever feeds it bounds it; `read` gives what came since the last time."""
 
-    __slots__ = ("_parts", "_waiters", "is_over", "is_whole", "size", "unread")
+    __slots__ = ("_parts", "_waiters", "is_over", "is_whole", "size", "unread", "watcher")
 
     def __init__(self) -> None:
         self.is_whole = False
@@ -24,6 +25,9 @@ class Incoming:
         """Bytes that came and were not read."""
         self._parts: list[bytes] = []
         self._waiters: list[asyncio.Future[None]] = []
+        self.watcher: Callable[[], None] | None = None
+        """Called when something has changed, beside those who wait; once it is over, a last time.
+        """
 
     def feed(self, data: bytes) -> None:
         """A part is here."""
@@ -69,3 +73,8 @@ class Incoming:
         for future in waiters:
             if not future.done():
                 future.set_result(None)
+        watcher = self.watcher
+        if watcher is not None:
+            if self.is_over:
+                self.watcher = None
+            watcher()

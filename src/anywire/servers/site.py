@@ -14,12 +14,13 @@ from anywire.errors import Closed, ConfigurationError
 from anywire.net.head import Request
 from anywire.payload import Carrier
 from anywire.servers.carry import Carry, Exchange, Served
+from anywire.servers.cors import cors, preflight
 from anywire.servers.exchange import failed
 from anywire.servers.hello import hello_of
 from anywire.servers.origin import Origins
-from anywire.servers.routes import Found, Routes
+from anywire.servers.routes import ANY, Found, Routes
 from anywire.servers.static import File, Reply, health, text
-from anywire.wires.base import Answer, Hello, Reason, Why, Wire
+from anywire.wires.base import Answer, Hello, Mount, Reason, Why, Wire
 
 HEALTH = "/healthz"
 READY = "/readyz"
@@ -114,8 +115,7 @@ class Site(Generic[E]):
             return
         owners = self.routes.methods(path)
         if owners:
-            found = self.routes.find(request.method, path)
-            self._own(exchange, found, owners)
+            self._own(exchange, owners)
         elif path == HEALTH:
             exchange.respond(health(request, is_well=True, words=("ok", "")))
         elif path == READY:
@@ -128,24 +128,22 @@ class Site(Generic[E]):
         else:
             exchange.respond(text(404, "nothing is here"))
 
-    def _own(self, exchange: E, found: Found | None, owners: Sequence[Found]) -> None:
+    def _own(self, exchange: E, owners: Sequence[Found]) -> None:
         """A path of a wire."""
         request = exchange.request
+        found = self.routes.find(request.method, request.path, is_upgrade=request.upgrade)
         mount = (found or owners[0]).route.mount
         limits = mount.limits or self._node.limits
+        why = self._why_not(exchange, mount)
+        if why is None:
+            exchange.headers = cors(request)
         exchange.bound(limits.body)
         if exchange.is_gone:
             return
-        if found is None:
-            allowed = ", ".join(sorted(owner.route.method for owner in owners))
-            exchange.respond(text(405, f"this path takes {allowed}", ("Allow", allowed)))
+        if found is None or (request.method == "OPTIONS" and found.route.method != "OPTIONS"):
+            _unowned(exchange, owners, why)
             return
         remote = exchange.remote
-        origins = self._origins if mount.origins is None else self._mounted[mount.origins]
-        origin = request.header("origin")
-        if origin is None and request.header("sec-fetch-site") in ("cross-site", "same-site"):
-            origin = "null"  # Fetch, 3.2: what a page loads as an image or a script bears no Origin
-        why = origins.why_not(origin, request.header("host"), is_secure=exchange.is_secure)
         if why is not None:
             hello = hello_of(request, found, self._node, remote=remote)
             answer = found.wire.refuse(hello, Why(Reason.ORIGIN, text=why))
@@ -163,11 +161,20 @@ class Site(Generic[E]):
                 exchange.fail(503, "the server stops")
             elif error is not None and not isinstance(error, Closed):
                 failed(exchange, error)
-            elif not exchange.has_ended:
+            elif not (exchange.has_ended or exchange.is_kept):
                 exchange.fail(500, "internal error: no answer")
 
         stepper = self._node.dispatcher.stepper
         stepper.start(carry(exchange, found.wire, hello), done, f"anywire {hello.carrier.value}")
+
+    def _why_not(self, exchange: E, mount: Mount) -> str | None:
+        """Why the page that sent this may not speak to us; None: it may."""
+        request = exchange.request
+        origins = self._origins if mount.origins is None else self._mounted[mount.origins]
+        origin = request.header("origin")
+        if origin is None and request.header("sec-fetch-site") in ("cross-site", "same-site"):
+            origin = "null"  # Fetch, 3.2: what a page loads as an image or a script bears no Origin
+        return origins.why_not(origin, request.header("host"), is_secure=exchange.is_secure)
 
     async def _reply(self, exchange: Exchange, wire: Wire, hello: Hello) -> None:
         """A plain answer of the wire's own; no session stays behind."""
@@ -175,6 +182,21 @@ class Site(Generic[E]):
         if not isinstance(answer, Answer):
             raise ConfigurationError(f"{wire.name} opened a session on {hello.path}, a plain route")
         exchange.respond(Reply.of(answer))
+
+
+def _unowned(exchange: Served, owners: Sequence[Found], why: str | None) -> None:
+    """A method that no route of the path takes; a page may ask for what does (preflight).
+
+    `why`: the page may not, if so.
+    """
+    methods = sorted({owner.route.method for owner in owners} - {ANY})
+    if exchange.request.method != "OPTIONS":
+        allowed = ", ".join(methods)
+        exchange.respond(text(405, f"this path takes {allowed}", ("Allow", allowed)))
+    elif why is not None:
+        exchange.respond(text(403, why))
+    else:
+        exchange.respond(preflight(exchange.request, ["OPTIONS", *methods]))
 
 
 def _foreign(answer: Answer, why: str) -> Reply:

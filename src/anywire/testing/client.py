@@ -18,8 +18,10 @@ from anywire.testing.running import held
 from anywire.wires.anywire import OwnClient
 from anywire.wires.base import Client, User
 from anywire.wires.raw import RawClient
+from anywire.wires.socketio import SocketIoClient
+from anywire.wires.sockjs import SockJsClient
 
-WIRES = ("anywire", "anywire.msgpack", "raw")
+WIRES = ("anywire", "anywire.msgpack", "raw", "socketio", "sockjs")
 """Every wire a test can be parametrised over: names for `connect(wire=…)`."""
 TIMEOUT = 2.0
 """Seconds a wait may take before the test fails with the log of messages."""
@@ -28,6 +30,8 @@ _MACHINES: dict[str, tuple[str, Callable[[str], Client]]] = {
     "anywire": ("/ws", lambda _: OwnClient("anywire.json.1")),
     "anywire.msgpack": ("/ws", lambda _: OwnClient("anywire.msgpack.1")),
     "raw": ("/raw/{address}", RawClient),
+    "socketio": ("/socket.io/", lambda _: SocketIoClient()),
+    "sockjs": ("/sockjs/{address}/000/test/websocket", SockJsClient),
 }
 
 

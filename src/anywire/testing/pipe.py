@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl, urlsplit
 from anywire.client.dial import Receiver
 from anywire.core.admission import Admitted, admit
 from anywire.core.node import Node
-from anywire.core.session import Session
 from anywire.errors import Closed, Refused
 from anywire.payload import UNFRAMED, Carrier, Framed, Framing, Message, Payload
 from anywire.servers.routes import Routes
+from anywire.transports.base import Sink
 from anywire.wires.base import Answer, Hello, Request, User, Wire
 
 
@@ -85,13 +85,13 @@ class MemoryTransport:
         self._pipe = pipe
         self.framing: Framing = UNFRAMED
         self.buffered = 0
-        self.session: Session | None = None
+        self.session: Sink | None = None
         self._is_paused = False
         self._unread: list[Message] = []
 
-    def attach(self, session: Session) -> None:
-        """Everything that comes is for this session."""
-        self.session = session
+    def attach(self, sink: Sink) -> None:
+        """Everything that comes is for this one."""
+        self.session = sink
         unread, self._unread = self._unread, []
         self.deliver(unread)
 
@@ -204,7 +204,7 @@ class MemoryDialer:
         if self.is_down:
             raise ConnectionRefusedError("nothing listens (MemoryDialer.is_down)")
         parts = urlsplit(url)
-        found = self._routes.find("GET", parts.path or "/")
+        found = self._routes.find("GET", parts.path or "/", is_upgrade=True)
         if found is None:
             raise Refused("404", f"no wire has the path {parts.path}")
         node = self._node
@@ -216,11 +216,13 @@ class MemoryDialer:
             carrier=found.route.carrier,
             subprotocols=tuple(request.subprotocols),
             address=found.address,
+            parts=found.parts,
             seed=secrets.token_bytes(32),
             sign=node.id,
             clock=node.wall() - node.now(),
             limits=node.limits,
             user=self._user,
+            hops=0 if self._user is None else 1,  # somebody else has asked who it is
         )
         admitted = await self._admit(found.wire, hello)
         if isinstance(admitted, Answer):

@@ -5,7 +5,7 @@ It carries payloads and knows no protocol. Towards the session it calls `receive
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from anywire.payload import Carrier, Framed, Framing, Message
 
@@ -15,6 +15,10 @@ class Transport(Protocol):
 
     carrier: Carrier
     framing: Framing
+
+    def attach(self, sink: "Sink") -> None:
+        """Tell this one from now on."""
+        ...
 
     @property
     def buffered(self) -> int:
@@ -44,6 +48,23 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Hang up at once."""
+        ...
+
+
+@runtime_checkable
+class Yielding(Protocol):
+    """A transport that another one can take over from while the session goes on."""
+
+    def release(self) -> None:
+        """Let no request of the client wait: it is about to go on elsewhere."""
+        ...
+
+    def rest(self) -> Sequence[Framed]:
+        """What was written and will not be said here any more."""
+        ...
+
+    def retain(self) -> None:
+        """Go on as before: it is not."""
         ...
 
 

@@ -4,10 +4,12 @@ A `Wire` is one protocol as configured for one app. It answers an opening reques
 (one conversation: messages in, frames out, and back), whose `Codec` writes what is broadcast. All
 three are sans-I/O: they never wait, never read a clock, never make randomness; time and ids are
 arguments.
+
+Length: the words of the waist stand in one place, for whoever writes a wire to read as a whole.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, Flag, auto
 from typing import Any, NoReturn, Protocol
 
@@ -17,7 +19,7 @@ from msgspec import UNSET, UnsetType
 from anywire.body import Body
 from anywire.frames import At, Frame, Presence
 from anywire.limits import Deflate, Limits
-from anywire.payload import Carrier, Message, Payload
+from anywire.payload import Carrier, Framing, Message, Payload
 
 
 class Fixed(dict[str, Any]):
@@ -52,6 +54,9 @@ class Cap(Flag):
     """Both ends count, so the same session goes on over a new transport."""
     MANY = auto()
     """More than one address per session."""
+    ADOPT = auto()
+    """A membership can go on in another session of the same identity: the client shows its secret
+    and the last mark it heard. The machine is an `Adopting`."""
 
 
 class Codec(Protocol):
@@ -113,6 +118,19 @@ class Machine(Protocol):
         ...
 
 
+class Adopting(Machine, Protocol):
+    """A machine of a conversation with `Cap.ADOPT`."""
+
+    def missed(
+        self, tail: Sequence[Payload], alias: str, mark: str | None, *, is_whole: bool
+    ) -> Sequence[Payload] | None:
+        """What a membership's client has not heard, of what its last session wrote and had waiting.
+
+        `is_whole`: nothing that the client may lack is missing in `tail`. None: nobody can say.
+        """
+        ...
+
+
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """Options that a wire's path has instead of the app's; the host obeys them.
 
@@ -125,10 +143,29 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """Pages that may connect beside the server's own (`"*"`: all); None: those of the server."""
     deflate: Deflate | UnsetType | None = UNSET
     """permessage-deflate on WebSockets; None: nothing is compressed; UNSET: the server's."""
+    hixie: bool = False
+    """Browsers of 2010 may open WebSockets in their way, which knows no close code and no ping."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        limits: Limits | None,
+        origins: Sequence[str] | str | None,
+        deflate: Deflate | UnsetType | None,
+    ) -> "Mount":
+        """Options as a wire's constructor takes them: one origin need not stand in a list."""
+        pages = (origins,) if isinstance(origins, str) else origins
+        return cls(limits=limits, origins=None if pages is None else tuple(pages), deflate=deflate)
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A path of ours: exact, or with `{address}` as its last part; a WebSocket is a GET."""
+    """A path of ours, exact or with parts that vary: `/chat/{address}`, `/chat/page{version}.html`.
+
+    What stands in them is `Hello.parts`; `{address}` is `Hello.address` too. A WebSocket is a GET
+    that asks for an upgrade: the same path may have another GET. `*`: any method that no other
+    route of the path has.
+    """
 
     method: str
     path: str
@@ -166,6 +203,8 @@ class Hello(msgspec.Struct, kw_only=True):
     """What the client offers, in its order."""
     address: str | None = None
     """The path's `{address}`, decoded."""
+    parts: Mapping[str, str] = NOTHING
+    """What stands in the parts of the path that vary, decoded."""
     seed: bytes = b""
     """32 fresh random bytes, made by the host: randomness is an input."""
     sign: str = ""
@@ -233,6 +272,88 @@ class Identity(Enum):
     """In an `Auth` frame; reading is paused and limits are tiny until it is answered."""
 
 
+class Overlap(Enum):
+    """What becomes of the request that waits when another one asks for the same session."""
+
+    REPLACE = "replace"
+    """The later one takes its place: what a lost answer carried can be asked for again."""
+    REFUSE = "refuse"
+    """The later one is refused. One that is cut takes the session along: what was on its way is
+    lost."""
+    END = "end"
+    """Both end, and the session's transport with them; so it does when one is cut."""
+
+
+Headers = Sequence[tuple[str, str]]
+Pack = Callable[[Sequence[Payload]], tuple[bytes, int]]
+Farewell = Callable[[int, str], tuple[Headers, bytes]]
+
+
+class Downlink(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request for what a session says is answered; one for all requests of its kind.
+
+    A poll (`pack` is set) is answered once and is over; a stream goes on until its `limit`.
+    """
+
+    framing: Framing
+    """How a stream holds one payload; equal keys mean equal bytes. Polls: `UNFRAMED`."""
+    headers: Headers = ()
+    pack: Pack | None = None
+    """The body of an answer that holds the first of these payloads, and how many it holds."""
+    prelude: bytes = b""
+    """What a stream begins with."""
+    limit: int = 0
+    """Bytes after which a stream ends and its client asks again; 0: none."""
+    overlap: Overlap = Overlap.REPLACE
+    wait: float = 0.0
+    """Seconds after which a poll with nothing to say is ended; 0: what is said is enough."""
+    gap: float = 15.0
+    """Seconds that a client has between two requests."""
+    idle: bytes = b""
+    """What ends a poll that has nothing to say."""
+    closed: bytes = b""
+    """… and one whose session is over."""
+    farewell: Farewell | None = None
+    """How the close code and reason are told: headers of the last poll's answer, the last part of a
+    stream. None: in payloads, or not."""
+    is_repeated: bool = False
+    """The last word is said to everyone who asks within `gap`; what still comes then is dropped."""
+
+
+class Uplink(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request that brings messages is read and answered."""
+
+    unpack: Callable[[bytes], "Sequence[Message] | Answer"]
+    """The messages of a body. An `Answer` refuses it and leaves the session as it is; a
+    ProtocolError ends the session."""
+    taken: "Answer"
+    """Says that all of them were taken."""
+    first: int | None = None
+    """How many messages the requests before it brought, so that one that is repeated can be told;
+    None: the client does not say."""
+    is_alone: bool = False
+    """A second request while one is being read ends the session."""
+
+
+class Verdict(Enum):
+    """What becomes of a second transport after a message on it."""
+
+    WAIT = "wait"
+    """It may still take over: nothing is said on the first one meanwhile."""
+    SWAP = "swap"
+    """It takes over."""
+    DROP = "drop"
+    """It is hung up, and the first one goes on."""
+
+
+class Upgrade(Protocol):
+    """The talk on a second transport before it takes over."""
+
+    def receive(self, message: Message) -> tuple[Sequence[Payload], Verdict]:
+        """What to say there, and what becomes of it."""
+        ...
+
+
 class Opening(msgspec.Struct, kw_only=True):
     """A wire's answer to a request that opens, resumes or joins a session."""
 
@@ -241,14 +362,24 @@ class Opening(msgspec.Struct, kw_only=True):
     """The public id; for RESUME the id of the session to go on with."""
     role: Role = Role.NEW
     token: str = ""
-    """For RESUME, UPLINK and DOWNLINK: the secret the client showed."""
+    """The secret of the session: what the client showed; for NEW, what its next requests will
+    show, where the wire does not leave that to `Welcome`."""
     received: int | None = None
-    """For RESUME: the count of messages the client has; None: it will say so in an `Ack`."""
+    """For RESUME: the count of messages the client has; None: it will say so in an `Ack`. For
+    DOWNLINK: the same, so that what a lost answer carried is said again; None: it cannot be."""
     subprotocol: str | None = None
     auth: Identity = Identity.HELLO
     is_claimed: bool = False
     """The client made the id up: its owner is found in the directory, it is bound to the identity
     that opened it, and there is no token."""
+    downlink: Downlink | None = None
+    """How this request is answered, if it is one for what the session says."""
+    uplink: Uplink | None = None
+    """How this request is read, if it brings messages."""
+    upgrade: Upgrade | None = None
+    """For CANDIDATE."""
+    headers: Headers = ()
+    """More headers of the answer to this request: a cookie."""
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -262,6 +393,8 @@ class Answer(msgspec.Struct, kw_only=True):
     payloads: Sequence[Payload] = ()
     """Said before the close, by an accepted answer."""
     subprotocol: str | None = None
+    downlink: Downlink | None = None
+    """How the payloads are said where the request was one for what a session says."""
 
     @classmethod
     def accepted(
@@ -271,9 +404,20 @@ class Answer(msgspec.Struct, kw_only=True):
         *,
         payloads: Sequence[Payload] = (),
         subprotocol: str | None = None,
+        downlink: Downlink | None = None,
     ) -> "Answer":
-        """Upgrade, say these payloads, close: what a browser can see of a refusal."""
-        return cls(status=101, code=code, reason=reason, payloads=payloads, subprotocol=subprotocol)
+        """Upgrade, say these payloads, close: what a browser can see of a refusal.
+
+        With `downlink`: say them in the answer to an HTTP request.
+        """
+        return cls(
+            status=101,
+            code=code,
+            reason=reason,
+            payloads=payloads,
+            subprotocol=subprotocol,
+            downlink=downlink,
+        )
 
 
 class Reason(Enum):
@@ -307,8 +451,6 @@ class Wire(Protocol):
     name: str
     reserved: frozenset[str]
     """Event names that mean something to its clients: no application may send them."""
-    idle: Payload | None
-    """What ends an empty poll."""
 
     def routes(self) -> Sequence[Route]: ...
 
@@ -318,17 +460,6 @@ class Wire(Protocol):
 
     def refuse(self, hello: Hello, why: Why) -> Answer:
         """How this wire says no to an opening request."""
-        ...
-
-    def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        """Payloads as one HTTP body or event-stream part.
-
-        Raises Unsupported for a carrier it has no route for.
-        """
-        ...
-
-    def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        """Messages in a request's body. Raises ProtocolError."""
         ...
 
 

@@ -10,23 +10,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from anywire.body import NO_ARGS, Args, Body, Form
-from anywire.errors import ConfigurationError, ProtocolError, close_reason
-from anywire.frames import (
-    At,
-    Beat,
-    Bye,
-    Event,
-    Frame,
-    Gap,
-    Join,
-    Position,
-    Presence,
-    Refusal,
-    Since,
-)
+from anywire.body import Body
+from anywire.errors import ConfigurationError, close_reason
+from anywire.frames import At, Beat, Bye, Event, Frame, Join, Presence
 from anywire.limits import Deflate, Limits
-from anywire.nesting import is_too_deep_json
 from anywire.payload import Carrier, Message, Payload
 from anywire.wires.base import (
     SESSION_ID,
@@ -41,25 +28,24 @@ from anywire.wires.base import (
     Route,
     Why,
 )
+from anywire.wires.nameless import (
+    PART,
+    RESERVED,
+    event_of,
+    join_at,
+    message_of,
+    named,
+    presence_of,
+    said,
+)
 from anywire.wires.pulse import Pulse
-from anywire.wires.refusal import CODES, answer, chosen, count, foreign, no_route, words
-
-_PART = "{address}"
-_POSITION = ("offset", "epoch", "last")
-
-_json = msgspec.json.Encoder().encode
-
-
-class _Named(msgspec.Struct, forbid_unknown_fields=True):
-    event: str
-    data: msgspec.Raw = msgspec.Raw()
+from anywire.wires.refusal import CODES, answer, chosen, foreign, words
 
 
 class _Typed(msgspec.Struct, forbid_unknown_fields=True):
     type: str
 
 
-_named = msgspec.json.Decoder(_Named).decode
 _typed = msgspec.json.Decoder(_Typed).decode
 
 
@@ -77,22 +63,15 @@ class RawCodec:
             if isinstance(lone, str):
                 return Payload(lone.encode(), volatile=at.volatile)
             return Payload(lone, is_text=False, volatile=at.volatile)
-        bare = body.bare if event == "message" else None
-        if bare is None or _would_be_named(bare, body):
-            payload = _named_payload(event, body)
-        else:
-            payload = Payload.of(bare)
+        payload = message_of(event, body)
         payload.volatile = at.volatile
         return payload
 
     def presence(self, alias: str, change: Presence) -> Payload:
-        about = {"joined": change.joined, "left": change.left, "whole": change.whole}
-        return _named_payload("presence", Body.of(about))
+        return named("presence", presence_of(change))
 
 
 RAW = RawCodec()
-_STEADY, _VOLATILE = At(""), At("", volatile=True)
-"""All that this codec asks of where an event stands."""
 
 
 class RawMachine:
@@ -131,28 +110,10 @@ class RawMachine:
             pong = Payload(b'{"type":"pong","timestamp":%d}' % (now + self._wall))
             self._due = [*(self._due or ()), pong]
             return ()
-        return (_event(self._alias, message, self._limits),)
+        return (event_of(self._alias, message, self._limits),)
 
     def send(self, frame: Frame) -> Sequence[Payload]:
-        match frame:
-            case Event():
-                at = _VOLATILE if frame.volatile else _STEADY
-                return (RAW.event(frame.alias, frame.event, frame.args.body(), at),)
-            case Presence():
-                return (RAW.presence(frame.alias, frame),)
-            case Gap():
-                return (_named_payload("gap", Body.of({"lost": frame.lost})),)
-            case Refusal(event=str()):
-                error: dict[str, object] = {
-                    "event": frame.event,
-                    "code": frame.code,
-                    "text": frame.text,
-                }
-                if frame.data is not None:
-                    error["data"] = frame.data.body().one_value
-                return (_named_payload("error", Body.of(error)),)
-            case _:
-                return ()
+        return said(frame, RAW)
 
     def due(self) -> Sequence[Payload]:
         if self._due is None:
@@ -186,14 +147,13 @@ class Raw:
     __slots__ = ("_paths", "beat", "heartbeat", "mount", "required", "subprotocols")
 
     name = "raw"
-    reserved = frozenset({"error", "gap"})
-    idle: Payload | None = None
+    reserved = RESERVED
 
     def __init__(
         self,
         path: str | None = None,
         *,
-        to: str = _PART,
+        to: str = PART,
         paths: Mapping[str, str] | None = None,
         subprotocols: Sequence[str] = (),
         required: bool = False,
@@ -205,21 +165,18 @@ class Raw:
     ) -> None:
         self._paths = dict(paths or {})
         if path is not None or paths is None:
-            self._paths.setdefault(path or f"/raw/{_PART}", to)
+            self._paths.setdefault(path or f"/raw/{PART}", to)
         for known, address in self._paths.items():
-            if _PART in address and not known.endswith(_PART):
+            if PART in address and not known.endswith(PART):
                 raise ConfigurationError(
-                    f'Raw: the path "{known}" must end with {_PART}, '
+                    f'Raw: the path "{known}" must end with {PART}, '
                     f'or name its address: Raw("{known}", to="echo")'
                 )
         self.subprotocols = tuple(subprotocols)
         self.required = required
         self.heartbeat = heartbeat
         self.beat = beat
-        pages = (origins,) if isinstance(origins, str) else origins
-        self.mount = Mount(
-            limits=limits, origins=None if pages is None else tuple(pages), deflate=deflate
-        )
+        self.mount = Mount.of(limits=limits, origins=origins, deflate=deflate)
 
     def routes(self) -> Sequence[Route]:
         return [Route("GET", path, Carrier.WEBSOCKET, self.mount) for path in self._paths]
@@ -234,14 +191,7 @@ class Raw:
                 400, f"a subprotocol is required here; known: {', '.join(self.subprotocols)}"
             )
         limits = hello.limits
-        since, query = _since(address, hello.query)
-        join = Join(
-            ref=None,
-            address=address,
-            alias=address,
-            params=Args(msgspec.Raw(_json(query))) if query else NO_ARGS,
-            since=since,
-        )
+        join = join_at(address, hello.query)
         pulse = Pulse(limits.beat if self.beat is None else self.beat, limits.beat_timeout)
         machine = RawMachine(join, limits, pulse, wall=hello.clock, beats=self.heartbeat)
         return Opening(machine=machine, session=hello.id(SESSION_ID), subprotocol=subprotocol)
@@ -255,12 +205,6 @@ class Raw:
             CODES[why.reason], reason, subprotocol=chosen(hello, self.subprotocols)
         )
 
-    def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        raise no_route(self.name, carrier)
-
-    def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        raise no_route(self.name, carrier)
-
     def _address(self, hello: Hello) -> str | None:
         """The address that this request's path stands for; exact paths win."""
         if hello.path in self._paths:
@@ -268,8 +212,8 @@ class Raw:
         if not hello.address:
             return None
         for path, address in self._paths.items():
-            if path.endswith(_PART) and hello.path.startswith(path[: -len(_PART)]):
-                return hello.address if address == _PART else address.replace(_PART, hello.address)
+            if path.endswith(PART) and hello.path.startswith(path[: -len(PART)]):
+                return hello.address if address == PART else address.replace(PART, hello.address)
         return None
 
 
@@ -313,7 +257,7 @@ class RawClient:
         self._pulse.heard(now)
         if self._pulse.beat > 0 and _is_pong(message):
             return (Beat(is_answer=True),)
-        return (_event(self._alias, message, self._limits),)
+        return (event_of(self._alias, message, self._limits),)
 
     def send(self, frame: Frame) -> Sequence[Payload]:
         if isinstance(frame, Event):
@@ -338,49 +282,6 @@ class RawClient:
         return ()
 
 
-def _event(alias: str, message: Message, limits: Limits) -> Event:
-    """A message as an event: one with a name, if it is written as we write those.
-
-    Raises ProtocolError for one that is too large.
-    """
-    size = len(message)
-    if isinstance(message, bytes):
-        if size > limits.message:
-            raise _too_large(limits)
-        return Event(alias, "message", Args(message, Form.BYTES))
-    if 4 * size > limits.message and len(message.encode(errors="replace")) > limits.message:
-        raise _too_large(limits)
-    if message[:1] == "{" and '"event"' in message:
-        if not is_too_deep_json(message, limits.nesting + 1):
-            try:
-                named = _named(message)
-            except (msgspec.DecodeError, UnicodeError):
-                pass  # an object of the application's own
-            else:
-                return Event(alias, named.event, Args(named.data) if len(named.data) else NO_ARGS)
-    return Event(alias, "message", Args(message, Form.TEXT))
-
-
-def _too_large(limits: Limits) -> ProtocolError:
-    return ProtocolError(f"a message has at most {limits.message} bytes", code=1009)
-
-
-def _would_be_named(bare: Message, body: Body) -> bool:
-    """Whether an object would be taken for an event; text stays text, whatever it looks like."""
-    if not isinstance(bare, str) or bare[:1] != "{" or body.one[0][:1] != b"{":
-        return False
-    try:
-        _named(bare)
-    except msgspec.DecodeError:
-        return False
-    return True
-
-
-def _named_payload(event: str, body: Body) -> Payload:
-    data = b',"data":' + body.inline_one if body.count else b""
-    return Payload(b'{"event":%b%b}' % (_json(event), data))
-
-
 def _is_ping(message: Message) -> bool:
     return _is_typed(message, "ping")
 
@@ -397,16 +298,3 @@ def _is_typed(message: Message, kind: str) -> bool:
         return _typed(message).type == kind
     except (msgspec.DecodeError, UnicodeError):
         return False
-
-
-def _since(address: str, query: Mapping[str, str]) -> tuple[Since | None, Mapping[str, str]]:
-    """A position in the query (`offset` and `epoch`, or `last`), and the query without it."""
-    offset, last = (count(query.get(name, "")) for name in ("offset", "last"))
-    epoch = query.get("epoch")
-    if offset is not None and epoch:
-        since = Since({address: Position(offset, epoch)})
-    elif last is not None:
-        since = Since(last=last)
-    else:
-        return None, query
-    return since, {name: value for name, value in query.items() if name not in _POSITION}

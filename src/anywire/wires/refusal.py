@@ -5,8 +5,6 @@ Browsers see no HTTP status of a failed upgrade, so most refusals are an upgrade
 
 from collections.abc import Container
 
-from anywire.errors import Unsupported
-from anywire.payload import Carrier
 from anywire.wires.base import Answer, Hello, Reason, Why
 
 CODES = {
@@ -20,6 +18,17 @@ CODES = {
     Reason.FAILED: 1011,
 }
 """Close codes of refusals before a session stands; a foreign origin gets a plain HTTP answer."""
+STATUSES = {
+    Reason.UNKNOWN: 404,
+    Reason.OWNER_GONE: 404,
+    Reason.FORBIDDEN: 403,
+    Reason.TAKEN: 409,
+    Reason.LIMIT: 429,
+    Reason.FAILED: 500,
+    Reason.BUSY: 503,
+    Reason.STOPPING: 503,
+}
+"""… and HTTP statuses, where no close code can be read."""
 
 
 def answer(status: int, text: str) -> Answer:
@@ -49,8 +58,3 @@ def chosen(hello: Hello, known: Container[str]) -> str | None:
 def count(text: str) -> int | None:
     """The count that a query's member says; None for what is none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def no_route(wire: str, carrier: Carrier, has: str = "websocket") -> Unsupported:
-    """The error of a wire that is asked for the bodies of a carrier it does not have."""
-    return Unsupported(f"the {wire} wire has no route for {carrier.value}; it has: {has}")

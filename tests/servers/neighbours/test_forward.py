@@ -16,6 +16,7 @@ from anywire.core.admission import Elsewhere
 from anywire.core.node import Authenticate
 from anywire.errors import Refused
 from anywire.limits import Limits
+from anywire.payload import Payload
 from anywire.servers.neighbours import forward, words
 from anywire.wires.anywire.server import Own
 from anywire.wires.base import Answer, Hello, User
@@ -30,7 +31,9 @@ from tests.servers.neighbours.pair import (
     left,
     pair,
 )
-from tests.servers.serving import frame, upgrade
+from tests.servers.oddly import Guest
+from tests.servers.serving import frame, request, upgrade
+from tests.wires.strangers.odd import Odd
 
 
 def said(text: str) -> bytes:
@@ -467,3 +470,112 @@ async def test_a_user_whose_claims_cannot_travel_is_an_error_that_the_log_explai
             dialed.send(asked(f"{poller.path}&received=0"))
             assert (await dialed.answer()).status == 500
     assert "Encoding objects of type object is unsupported" in caplog.text
+
+
+async def test_a_stream_at_the_wrong_node_is_the_owners_part_by_part() -> None:
+    async with pair() as (one, two), dial_to(two) as dialed:
+        poller = await Poller.begin(one)
+        dialed.send(request(poller.path.replace("/poll", "/events")))
+        async with asyncio.timeout(5):
+            answer = await dialed.answer(has_body=False)
+            assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+            assert (await dialed.chunk()).startswith(b":")
+            assert await poller.tell(two, JOIN, event("a")) == 204
+            heard = [json.loads((await dialed.chunk())[6:]) for _ in range(2)]
+            assert [said["type"] for said in heard] == ["joined", "event"]
+            one.node.sessions[poller.session].close(4003, "out")
+            assert b'"bye"' in await dialed.chunk()
+            assert await dialed.chunk() == b"event: close\ndata: 4003 out\n\n"
+            assert await dialed.chunk() == b""
+            dialed.send(request("/healthz"))
+            assert (await dialed.answer()).body == b"ok\n"  # the connection goes on
+        assert two.node.counters.forwarded == 2
+
+
+async def test_a_stream_that_was_passed_on_and_cut_is_asked_for_again_at_any_node() -> None:
+    async with pair() as (one, two):
+        poller = await Poller.begin(one)
+        path = poller.path.replace("/poll", "/stream")
+        async with dial_to(two) as dialed:
+            dialed.send(request(path))
+            await dialed.answer(has_body=False)
+            await dialed.chunk()
+            assert await poller.tell(one, JOIN, event("lost")) == 204
+            await dialed.chunk()
+            dialed.writer.transport.abort()
+        await one.until(lambda: not one.hosting.door._links)  # type: ignore[union-attr]
+        assert await poller.tell(two, event("meanwhile")) == 204
+        for house in (one, two):
+            heard = await poller.ask(house, f"{poller.path}&ack=0")
+            assert [said.get("data") for said in heard] == [None, "lost", "meanwhile"]
+
+
+async def test_a_stream_whose_client_does_not_read_is_waited_for_by_the_owner() -> None:
+    async with pair(limits=Limits(outbox=1 << 26)) as (one, two), dial_to(two) as dialed:
+        poller = await Poller.begin(one)
+        dialed.send(request(poller.path.replace("/poll", "/stream")))
+        await dialed.answer(has_body=False)
+        session = one.node.sessions[poller.session]
+        said = 0
+        while not session.outbox.waiting:
+            session.enqueue(Payload(b'{"type":"x","data":"%b"}' % (b"x" * 60_000)))
+            said += 1
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        session.enqueue(Payload(b'"last"'))
+        await dialed.chunk()
+        async with asyncio.timeout(5):
+            for _ in range(said):
+                assert len(await dialed.chunk()) > 60_000
+            assert await dialed.chunk() == b'"last"\x1e'
+
+
+async def test_the_owner_dies_in_the_middle_of_a_stream() -> None:
+    async with pair() as (one, two), dial_to(two) as dialed:
+        poller = await Poller.begin(one)
+        dialed.send(request(poller.path.replace("/poll", "/stream")))
+        await dialed.answer(has_body=False)
+        await dialed.chunk()
+        door = one.hosting.door
+        assert door is not None
+        for link in door._links:
+            link.cut("killed")
+        assert await dialed.rest() == b""  # without its end: it is no whole answer
+
+
+async def test_what_is_refused_at_the_wrong_node_is_said_in_the_words_of_the_request() -> None:
+    async with (
+        pair(wires=[Odd()]) as (one, two),
+        dial_to(one) as asks,
+        dial_to(two) as elsewhere,
+    ):
+        guest = Guest(one.node, asks, elsewhere, "/odd/talk")
+        await guest.open()
+        os.unlink(one.door)
+        assert await guest.poll(elsewhere) == ["x1013 the owner of this session is gone"]
+        assert guest.told["set-cookie"] == "odd=very"
+        guest.ask(elsewhere, "stream")
+        said = await elsewhere.answer()
+        assert (said.status, said.body[:3]) == (200, b"0:,")
+        assert (await guest.post("hello")).status == 403
+
+
+async def test_a_stop_says_so_to_requests_that_were_passed_on_in_their_own_words() -> None:
+    async with (
+        pair(wires=[Odd()]) as (one, two),
+        dial_to(one) as asks,
+        dial_to(two) as polls,
+        dial_to(two) as streams,
+    ):
+        guest = Guest(one.node, asks, polls, "/odd/talk")
+        await guest.open()
+        other = Guest(one.node, asks, polls, "/odd/talk")
+        await other.open()
+        guest.ask(polls)
+        other.ask(streams, "stream")
+        await streams.answer(has_body=False)
+        assert await streams.chunk() == b"0:,"
+        await one.until(lambda: len(one.hosting.door._links) == 2)  # type: ignore[union-attr]
+        await two.server.stop()
+        assert guest.read(await polls.answer()) == ["x1001 the server stops"]
+        assert await streams.rest() == b""  # it had begun: its client comes back for the rest

@@ -8,7 +8,7 @@ import pytest
 from anywire.core.admission import Elsewhere, admit
 from anywire.errors import Closed, ProtocolError
 from anywire.limits import Limits
-from anywire.payload import Carrier, Payload
+from anywire.payload import Carrier
 from anywire.servers.carry import Exchange, whole
 from anywire.servers.hosting import Hosting
 from anywire.servers.neighbours import words
@@ -28,7 +28,6 @@ class Named:
 
     name = "named"
     reserved: frozenset[str] = frozenset()
-    idle: Payload | None = None
 
     def routes(self) -> list[Route]:
         return [Route("GET", "/s", Carrier.STREAM), Route("POST", "/s", Carrier.POST)]
@@ -38,12 +37,6 @@ class Named:
 
     def refuse(self, hello: Hello, why: Why) -> Answer:
         return Answer(status=404, body=why.reason.value.encode())
-
-    def pack(self, carrier: Carrier, payloads: object) -> bytes:
-        return b""
-
-    def unpack(self, carrier: Carrier, body: bytes) -> list[str]:
-        return []
 
 
 class Streaming:
@@ -89,6 +82,48 @@ async def streamed(act: Act, sent: bytes, limits: Limits | None = None) -> tuple
 
 
 GET = request("/s?at=n0", "Connection: close")
+
+
+async def test_what_is_kept_is_answered_later_without_a_task() -> None:
+    told: list[tuple[bool, bool]] = []
+
+    async def act(exchange: Exchange) -> None:
+        assert not exchange.is_kept
+        tasks = len(asyncio.all_tasks())
+
+        def changed() -> None:
+            told.append((exchange.is_gone, exchange.is_full))
+            if len(told) == 2:
+                assert len(asyncio.all_tasks()) < tasks
+                exchange.end(b"!")
+
+        exchange.keep(changed)
+        await exchange.read()
+        exchange.start(200, [("Content-Type", "text/plain")])
+        exchange.write(b"one", b"", b"two")
+        assert exchange.is_full
+
+    heard, _ = await streamed(act, GET)
+    assert heard.split(b"\r\n\r\n", 1)[1] == b"3\r\none\r\n3\r\ntwo\r\n1\r\n!\r\n0\r\n\r\n"
+    assert told[:2] == [(False, False), (False, False)]  # its body is whole; all was taken
+
+
+async def test_who_keeps_a_request_is_told_when_its_client_is_gone() -> None:
+    gone = asyncio.Event()
+
+    async def act(exchange: Exchange) -> None:
+        exchange.keep(lambda: gone.set() if exchange.is_gone else None)
+
+    carry = Streaming(act)
+    async with pair(wires=[Named()], carriers={Carrier.STREAM: carry}) as (one, two):
+        carry.of(one)
+        carry.of(two)
+        async with dial_to(two) as dialed:
+            dialed.send(GET)
+            async with asyncio.timeout(5):
+                await carry.ended.wait()
+        async with asyncio.timeout(5):
+            await gone.wait()
 
 
 async def test_a_response_that_streams_comes_part_by_part() -> None:

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from anywire.errors import ProtocolError, Unsupported
+from anywire.errors import ProtocolError
 from anywire.limits import Limits
-from anywire.payload import Carrier, Payload
+from anywire.payload import Carrier
 from anywire.wires.anywire import Own
+from anywire.wires.anywire.bodies import downlink
 from anywire.wires.base import Answer, Cap, Hello, Opening, Reason, Role, Route, Why
 
 RESUME = {"session": "s", "resume": "t", "received": "3"}
@@ -23,13 +24,17 @@ def said(answer: Answer) -> list[dict[str, object]]:
     return [json.loads(message) for payload in answer.payloads for message in payload.messages()]
 
 
-def test_the_path_is_a_websocket_and_long_polls_stand_below_it() -> None:
-    for path, polls in (("/ws", "/ws/poll"), ("/live/", "/live/poll"), ("/", "/poll")):
-        assert Own(path).routes() == (
+def test_the_path_is_a_websocket_and_requests_stand_below_it() -> None:
+    for path, below in (("/ws", "/ws"), ("/live/", "/live"), ("/", "")):
+        assert list(Own(path).routes()) == [
             Route("GET", path, Carrier.WEBSOCKET),
-            Route("GET", polls, Carrier.POLL),
-            Route("POST", polls, Carrier.POST),
-        )
+            Route("GET", f"{below}/events", Carrier.EVENTS),
+            Route("POST", f"{below}/events", Carrier.POST),
+            Route("GET", f"{below}/stream", Carrier.STREAM),
+            Route("POST", f"{below}/stream", Carrier.POST),
+            Route("GET", f"{below}/poll", Carrier.POLL),
+            Route("POST", f"{below}/poll", Carrier.POST),
+        ]
 
 
 def test_a_resume_needs_a_server_that_keeps_sessions() -> None:
@@ -103,7 +108,7 @@ def test_a_foreign_origin_gets_no_upgrade() -> None:
     assert not answer.payloads and b"origin" in answer.body
 
 
-# --- long polls -----------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("query", [{}, {"protocol": "anywire.json.1"}, {"received": "3"}])
@@ -153,10 +158,14 @@ def test_a_post_never_resumes() -> None:
         {"session": "s", "resume": "t" * 129},
         {"session": "s", "resume": "t", "received": "-1"},
         {"session": "s", "received": "1"},
+        {"session": "s", "ack": "1"},
     ],
 )
-def test_a_poll_that_makes_no_sense_is_a_bad_request(query: dict[str, str]) -> None:
-    answer = Own().open(Hello(carrier=Carrier.POLL, query=query))
+@pytest.mark.parametrize("carrier", [Carrier.POLL, Carrier.EVENTS, Carrier.STREAM])
+def test_a_request_that_makes_no_sense_is_a_bad_request(
+    carrier: Carrier, query: dict[str, str]
+) -> None:
+    answer = Own().open(Hello(carrier=carrier, query=query))
     assert isinstance(answer, Answer)
     assert (answer.status, answer.code) == (400, None)
     assert answer.body
@@ -195,8 +204,8 @@ def test_the_beat_of_polls_is_the_mounts_own_or_the_limits() -> None:
         (Reason.FAILED, 500),
     ],
 )
-@pytest.mark.parametrize("carrier", [Carrier.POLL, Carrier.POST])
-def test_a_poll_that_is_refused_gets_a_status(
+@pytest.mark.parametrize("carrier", [Carrier.POLL, Carrier.EVENTS, Carrier.STREAM, Carrier.POST])
+def test_a_request_that_is_refused_gets_a_status(
     carrier: Carrier, reason: Reason, status: int
 ) -> None:
     answer = Own().refuse(Hello(carrier=carrier), Why(reason))
@@ -207,23 +216,80 @@ def test_a_poll_that_is_refused_gets_a_status(
 def test_a_poll_that_is_refused_hears_the_applications_code_and_words() -> None:
     why = Why(Reason.FORBIDDEN, "bad_token", "wrong token", {"got": 1})
     answer = Own().refuse(Hello(carrier=Carrier.POLL), why)
-    assert ("x-anywire-code", "bad_token") in answer.headers
+    assert ("X-Anywire-Code", "bad_token") in answer.headers
     assert answer.body == b"wrong token\n"
 
 
-def test_bodies_are_those_of_long_polls() -> None:
-    texts = [Payload(b"{}"), Payload(b"[]")]
-    for carrier in (Carrier.POLL, Carrier.POST):
-        body = Own().pack(carrier, texts)
-        assert body == b"{}\x1e[]"
-        assert Own().unpack(carrier, body) == ["{}", "[]"]
-        with pytest.raises(ProtocolError):
-            Own().unpack(carrier, b"\xff")
+# --- which request is answered how ----------------------------------------------------------------
 
 
-def test_there_are_no_bodies_of_other_carriers() -> None:
-    for carrier in (Carrier.EVENTS, Carrier.WEBSOCKET):
-        with pytest.raises(Unsupported, match=carrier.value):
-            Own().pack(carrier, [])
-        with pytest.raises(Unsupported, match="poll"):
-            Own().unpack(carrier, b"")
+GETS = (Carrier.POLL, Carrier.EVENTS, Carrier.STREAM)
+
+
+@pytest.mark.parametrize("carrier", GETS)
+@pytest.mark.parametrize(
+    "query",
+    [{}, RESUME, {"session": "s", "resume": "t"}, {"session": "s", "resume": "t", "ack": "2"}],
+)
+def test_each_request_for_what_is_said_is_told_how_it_is_answered(
+    carrier: Carrier, query: dict[str, str]
+) -> None:
+    limits = Limits(poll=3.0, poll_gap=4.0)
+    opening = opened(Own(), carrier=carrier, query=query, limits=limits)
+    wait = 3.0 if carrier is Carrier.POLL else 0.0
+    assert opening.downlink is downlink(carrier, is_binary=False, wait=3.0, gap=4.0)
+    assert (opening.downlink.wait, opening.downlink.gap) == (wait, 4.0)
+    assert opening.uplink is None
+    assert opening.upgrade is None
+
+
+@pytest.mark.parametrize("carrier", [Carrier.POLL, Carrier.STREAM])
+def test_messagepack_has_answers_of_its_own(carrier: Carrier) -> None:
+    query = {"protocol": "anywire.msgpack.1"}
+    said = opened(Own(), carrier=carrier, query=query).downlink
+    assert said is downlink(carrier, is_binary=True, wait=25.0, gap=15.0)
+
+
+def test_an_event_stream_holds_no_messagepack() -> None:
+    query = {"protocol": "anywire.msgpack.1"}
+    answer = Own().open(Hello(carrier=Carrier.EVENTS, query=query))
+    assert isinstance(answer, Answer) and answer.status == 400
+    assert b"anywire.json.1" in answer.body
+
+
+@pytest.mark.parametrize("carrier", GETS)
+def test_a_request_may_say_what_it_has(carrier: Carrier) -> None:
+    query = {"session": "s", "resume": "t"}
+    opening = opened(Own(), carrier=carrier, query={**query, "ack": "3"})
+    assert (opening.role, opening.machine, opening.received) == (Role.DOWNLINK, None, 3)
+    assert opened(Own(), carrier=carrier, query=query).received is None
+    resume = opened(Own(), carrier=carrier, query={**query, "ack": "3", "received": "4"})
+    assert (resume.role, resume.received) == (Role.RESUME, 4)
+
+
+def test_a_post_may_say_how_many_came_before_it() -> None:
+    query = {"session": "s", "resume": "t"}
+    for told, first in (({}, None), ({"from": "0"}, 0), ({"from": "7"}, 7)):
+        uplink = opened(Own(), carrier=Carrier.POST, query={**query, **told}).uplink
+        assert uplink is not None
+        assert (uplink.first, uplink.is_alone) == (first, False)
+
+
+def test_a_post_is_read_as_a_body_and_answered_with_nothing() -> None:
+    opening = opened(Own(), carrier=Carrier.POST, query={"session": "s", "resume": "t"})
+    assert opening.downlink is None and opening.uplink is not None
+    assert opening.uplink.unpack(b"{}\x1e[]") == ["{}", "[]"]
+    with pytest.raises(ProtocolError):
+        opening.uplink.unpack(b"\xff")
+    taken = opening.uplink.taken
+    assert (taken.status, taken.body) == (204, b"")
+    assert dict(taken.headers)["Cache-Control"].startswith("no-store")
+
+
+@pytest.mark.parametrize("count", ["", "-1", "1.5", "9" * 19, "x"])
+def test_a_count_that_is_none_is_a_bad_request(count: str) -> None:
+    query = {"session": "s", "resume": "t"}
+    for carrier, name in ((Carrier.POLL, "ack"), (Carrier.EVENTS, "ack"), (Carrier.POST, "from")):
+        answer = Own().open(Hello(carrier=carrier, query={**query, name: count}))
+        assert isinstance(answer, Answer) and answer.status == 400
+        assert name.encode() in answer.body

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from anywire.body import NO_ARGS, Args, Body, Form, Shape
-from anywire.errors import ProtocolError, Unsupported
+from anywire.errors import ProtocolError
 from anywire.frames import (
     At,
     Beat,
@@ -212,7 +212,6 @@ class CursorMachine:
 class Cursor:
     name = "cursor"
     reserved: frozenset[str] = frozenset()
-    idle: Payload | None = None
 
     def routes(self) -> Sequence[Route]:
         return (Route("GET", "/cursor", Carrier.WEBSOCKET),)
@@ -224,12 +223,6 @@ class Cursor:
         if why.reason is Reason.ORIGIN:
             return Answer(status=403)
         return Answer.accepted(4401 if why.reason is Reason.FORBIDDEN else 1013, why.reason.value)
-
-    def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        raise Unsupported(f"cursor has no route for {carrier.value}")
-
-    def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        raise Unsupported(f"cursor has no route for {carrier.value}")
 
 
 class CursorClient:

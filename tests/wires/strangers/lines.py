@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from anywire.body import NO_ARGS, Args, Body, Form, Shape
-from anywire.errors import ProtocolError, Unsupported
+from anywire.errors import ProtocolError
 from anywire.frames import (
     Ack,
     At,
@@ -43,6 +43,7 @@ from anywire.wires.base import (
     Request,
     Role,
     Route,
+    Uplink,
     Why,
 )
 
@@ -202,7 +203,6 @@ class LinesMachine:
 class Lines:
     name = "lines"
     reserved: frozenset[str] = frozenset()
-    idle: Payload | None = None
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -211,8 +211,15 @@ class Lines:
         )
 
     def open(self, hello: Hello) -> Opening | Answer:
-        machine = LinesMachine(hello.limits)
         session, key = hello.query.get("session", ""), hello.query.get("key", "")
+        if hello.carrier is Carrier.POST:
+            uplink = Uplink(unpack=unpack, taken=Answer(status=202))
+            if not (session and key):
+                return Answer(status=400, body=b"whose lines are these?")
+            return Opening(
+                machine=None, session=session, role=Role.UPLINK, token=key, uplink=uplink
+            )
+        machine = LinesMachine(hello.limits)
         if session and key:
             return Opening(machine=machine, session=session, role=Role.RESUME, token=key)
         return Opening(machine=machine, session=hello.id(0))
@@ -222,19 +229,6 @@ class Lines:
         if why.reason is Reason.ORIGIN or hello.carrier is not Carrier.WEBSOCKET:
             return Answer(status=403, body=text.encode())
         return Answer.accepted(4401, text, payloads=[line("bye", 4401, text, None)])
-
-    def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        if carrier is not Carrier.POST:
-            raise Unsupported(f"lines has no route for {carrier.value}")
-        return b"\n".join(payload.data for payload in payloads)
-
-    def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        if carrier is not Carrier.POST:
-            raise Unsupported(f"lines has no route for {carrier.value}")
-        try:
-            return [text for text in body.decode().split("\n") if text]
-        except UnicodeDecodeError as error:
-            raise ProtocolError("lines are UTF-8", code=1007) from error
 
 
 class LinesClient:
@@ -327,6 +321,13 @@ class LinesClient:
             self._acked = 0
             self._counter = Counter()
         return Welcome(session, key, 0.0, resumed=resumed, received=self._acked)
+
+
+def unpack(body: bytes) -> Sequence[Message]:
+    try:
+        return [text for text in body.decode().split("\n") if text]
+    except UnicodeDecodeError as error:
+        raise ProtocolError("lines are UTF-8", code=1007) from error
 
 
 def line(verb: str, *fields: object) -> Payload:

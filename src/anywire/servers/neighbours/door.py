@@ -234,7 +234,8 @@ class Door:
     def _hello(self, packed: bytes) -> tuple[Found, Hello]:
         """The hello as if it had reached us first, and whose it is."""
         hello = msgspec.msgpack.decode(packed, type=Hello)
-        found = self._routes.find(hello.method, hello.path)
+        is_upgrade = hello.carrier is Carrier.WEBSOCKET
+        found = self._routes.find(hello.method, hello.path, is_upgrade=is_upgrade)
         if found is None:
             raise ProtocolError("nobody has that path here")
         node = self._node

@@ -26,6 +26,7 @@ from anywire.servers.exchange import HttpExchange
 from anywire.servers.neighbours import words
 from anywire.servers.neighbours.relay import Relay
 from anywire.servers.neighbours.words import FromOwner
+from anywire.servers.outlet import refuse
 from anywire.servers.static import Reply
 from anywire.wires.base import Answer, Hello, Reason, Why, Wire
 
@@ -62,16 +63,16 @@ class Forward:
         try:
             sent = await self._sent(wire, hello, elsewhere)
             if isinstance(sent, Answer):
-                exchange.respond(Reply.of(sent))
+                refuse(exchange, sent)
             else:
                 await self._bring(exchange, wire, hello, elsewhere.node, sent)
         except OSError:
-            exchange.respond(Reply.of(_owner_gone(wire, hello)))
+            refuse(exchange, _owner_gone(wire, hello))
         except Closed:
             pass  # the client is gone, or has its answer; nobody reads the rest of its request
         except asyncio.CancelledError:
             why = Why(Reason.STOPPING, text="the server stops")
-            exchange.respond(Reply.of(wire.refuse(hello, why)))
+            refuse(exchange, wire.refuse(hello, why))
             raise
 
     async def _bring(
@@ -100,7 +101,7 @@ class Forward:
         def lost(_: _Link) -> None:
             drained.stop()
             if not exchange.has_begun:
-                exchange.respond(Reply.of(_owner_gone(wire, hello)))
+                refuse(exchange, _owner_gone(wire, hello))
             elif not exchange.has_ended:
                 exchange.fail(502, "the owner of this session is gone")
 

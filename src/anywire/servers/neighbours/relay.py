@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from anywire.brokers.local.dialogue import Dialogue
-from anywire.core.admission import Admitted, admit
+from anywire.core.admission import Admitted, Attached, admit
+from anywire.core.candidate import Candidate, may_upgrade
 from anywire.core.node import Node
 from anywire.errors import ProtocolError
 from anywire.payload import UNFRAMED, Carrier, Framed, Framing, Message, Payload
@@ -16,7 +17,7 @@ from anywire.servers.exchange import log_failure
 from anywire.servers.neighbours import words
 from anywire.servers.neighbours.words import FromOwner, FromStranger
 from anywire.transports.base import Sink, Transport
-from anywire.wires.base import Answer, Hello, Wire
+from anywire.wires.base import Answer, Hello, Opening, Reason, Why, Wire
 
 _Link = Dialogue[FromOwner]
 _OwnerLink = Dialogue[FromStranger]
@@ -301,10 +302,16 @@ class RelayedSocket:
         link = self._link
         if link is None or self._is_gone:
             return
+        if isinstance(result, Attached):
+            session, upgrade = result.session, result.opening.upgrade
+            if upgrade is not None and may_upgrade(session):
+                transport = self._accepted(link, result.opening)
+                transport.attach(Candidate(session, upgrade, transport))
+                return
+            why = Why(Reason.TAKEN, text="this session goes on over another connection")
+            result = self._wire.refuse(self._hello, why)
         if isinstance(result, Admitted):
-            transport = RelayTransport(link, self._node.now, beats=self._beats)
-            self._transport = transport
-            link.say(words.Accepted(result.opening.subprotocol))
+            transport = self._accepted(link, result.opening)
             try:
                 session = self._node.open(
                     self._wire, self._hello, result.opening, result.machine, result.user, transport
@@ -315,19 +322,26 @@ class RelayedSocket:
                 return
             transport.attach(session)
         elif isinstance(result, Answer):
-            said = [message for payload in result.payloads for message in payload.messages()]
-            link.say(
-                words.Denied(
-                    result.status,
-                    list(result.headers),
-                    result.body,
-                    result.code,
-                    result.reason,
-                    said,
-                    result.subprotocol,
-                )
-            )
+            link.say(_denied(result))
         else:
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 log_failure(self._hello.path, error)
             link.close()
+
+    def _accepted(self, link: _OwnerLink, opening: Opening) -> RelayTransport:
+        transport = RelayTransport(link, self._node.now, beats=self._beats)
+        self._transport = transport
+        link.say(words.Accepted(opening.subprotocol))
+        return transport
+
+
+def _denied(answer: Answer) -> words.Denied:
+    return words.Denied(
+        answer.status,
+        list(answer.headers),
+        answer.body,
+        answer.code,
+        answer.reason,
+        [message for payload in answer.payloads for message in payload.messages()],
+        answer.subprotocol,
+    )

@@ -1,7 +1,7 @@
 """A request that another node brought: the owner's exchange, as a carrier sees it (`carry.py`)."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from anywire.brokers.local.dialogue import Dialogue
 from anywire.core.node import Node
@@ -32,6 +32,7 @@ class BroughtRequest:
         "has_begun",
         "has_ended",
         "is_gone",
+        "is_kept",
     )
 
     def __init__(self, node: Node, wire: Wire, hello: Hello, carry: Carry) -> None:
@@ -46,6 +47,7 @@ class BroughtRequest:
         self.is_gone = False
         self.has_begun = False
         self.has_ended = False
+        self.is_kept = False
 
     # --- what the other node does ---------------------------------------------------------------
 
@@ -57,7 +59,7 @@ class BroughtRequest:
             if error is not None and not isinstance(error, Closed | asyncio.CancelledError):
                 id = log_failure(self._hello.path, error)
                 self.fail(500, f"internal error {id}")
-            elif not self.has_ended:
+            elif not self.has_ended and not self.is_kept:
                 self.fail(503 if error is not None else 500, "internal error: no answer")
 
         stepper = self._node.dispatcher.stepper
@@ -100,6 +102,16 @@ class BroughtRequest:
         while not (self.is_gone or self.has_ended):
             await self._incoming.changed()
 
+    def keep(self, changed: Callable[[], None]) -> None:
+        """Answer later: `changed` is called when the client is gone, or may have taken all."""
+        self.is_kept = True
+        self._incoming.watcher = changed
+
+    @property
+    def is_full(self) -> bool:
+        """The client has not taken everything written."""
+        return not self._is_taken
+
     def respond(self, reply: Reply) -> None:
         """Answer with all there is to say."""
         if not self.has_begun:
@@ -114,11 +126,12 @@ class BroughtRequest:
         self.has_begun = True
         self._say(words.Started(status, [(_text(name), _text(value)) for name, value in headers]))
 
-    def write(self, data: bytes) -> None:
-        """One part of the body."""
-        if data and not self.has_ended:
-            self._is_taken = False
-            self._say(words.Part(data))
+    def write(self, *parts: bytes) -> None:
+        """More of the body, part by part as the other node is to write it."""
+        for part in parts:
+            if part and not self.has_ended:
+                self._is_taken = False
+                self._say(words.Part(part))
 
     def end(self, data: bytes = b"") -> None:
         """The last part of the body, and its end."""

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from anywire.body import Body
+from anywire.body import Body, Form
 from anywire.errors import close_reason
 from anywire.frames import Bye, Frame, Refusal
-from anywire.payload import Carrier, Message, Payload
+from anywire.payload import Carrier
+from anywire.wires.anywire.bodies import CODE, TAKEN, downlink, unpack
 from anywire.wires.anywire.codec import SUBPROTOCOLS, write
 from anywire.wires.anywire.machine import OwnMachine
 from anywire.wires.anywire.plain import PLAIN, PlainMachine
-from anywire.wires.anywire.polls import pack, unpack
 from anywire.wires.base import (
     SESSION_ID,
     Answer,
@@ -24,13 +24,14 @@ from anywire.wires.base import (
     Reason,
     Role,
     Route,
+    Uplink,
     Why,
 )
 from anywire.wires.pulse import Pulse
-from anywire.wires.refusal import CODES, answer, chosen, count, foreign, no_route, words
+from anywire.wires.refusal import CODES, STATUSES, answer, chosen, count, foreign, words
 
 SUBPROTOCOL = "anywire.json.1"
-"""What long polls speak where their query does not say `protocol`."""
+"""What requests speak where their query does not say `protocol`."""
 RETRY = 1.0
 """Seconds after which a client that was refused for want of room may come back."""
 OWNERLESS = 0.25
@@ -43,18 +44,17 @@ class Own:
     """Our own wire at `path`; clients without a subprotocol are plain members at `home`.
 
     `home` None: they have to join. `beat`: seconds of silence before a probe; None: `Limits.beat`.
-    Long polls are taken at `path` + `/poll`.
+    Where WebSockets do not get through, the same goes over HTTP requests to paths below it.
 
     >>> wire = Own("/ws", home="chat")
-    >>> [f"{route.method} {route.path}" for route in wire.routes()]
-    ['GET /ws', 'GET /ws/poll', 'POST /ws/poll']
+    >>> [f"{route.method} {route.path}" for route in wire.routes()][:5]
+    ['GET /ws', 'GET /ws/events', 'POST /ws/events', 'GET /ws/stream', 'POST /ws/stream']
     """
 
     __slots__ = ("beat", "home", "path")
 
     name = "anywire"
     reserved = frozenset({"error", "gap", "ping", "pong", "reply"})
-    idle: Payload | None = None
 
     def __init__(
         self, path: str = "/ws", *, home: str | None = None, beat: float | None = None
@@ -64,16 +64,16 @@ class Own:
         self.beat = beat
 
     def routes(self) -> Sequence[Route]:
-        polls = f"{self.path.rstrip('/')}/poll"
-        return (
-            Route("GET", self.path, Carrier.WEBSOCKET),
-            Route("GET", polls, Carrier.POLL),
-            Route("POST", polls, Carrier.POST),
-        )
+        below = self.path.rstrip("/")
+        routes = [Route("GET", self.path, Carrier.WEBSOCKET)]
+        for carrier in (Carrier.EVENTS, Carrier.STREAM, Carrier.POLL):
+            path = f"{below}/{carrier.value}"
+            routes += (Route("GET", path, carrier), Route("POST", path, Carrier.POST))
+        return routes
 
     def open(self, hello: Hello) -> Opening | Answer:
         if hello.carrier is not Carrier.WEBSOCKET:
-            return self._poll(hello)
+            return self._request(hello)
         subprotocol = chosen(hello, SUBPROTOCOLS)
         if subprotocol is None and hello.subprotocols:
             known = ", ".join(SUBPROTOCOLS)
@@ -119,37 +119,60 @@ class Own:
             subprotocol=subprotocol,
         )
 
-    def pack(self, carrier: Carrier, payloads: Sequence[Payload]) -> bytes:
-        _check(self.name, carrier)
-        return pack(payloads)
-
-    def unpack(self, carrier: Carrier, body: bytes) -> Sequence[Message]:
-        _check(self.name, carrier)
-        return unpack(body)
-
-    def _poll(self, hello: Hello) -> Opening | Answer:
-        """A long poll, or messages for a session that has them."""
+    def _request(self, hello: Hello) -> Opening | Answer:
+        """A request for what a session says, or with messages for it."""
         limits = hello.limits
         subprotocol = hello.query.get("protocol", SUBPROTOCOL)
         if subprotocol not in SUBPROTOCOLS:
             known = ", ".join(SUBPROTOCOLS)
             return answer(400, f"protocol is not known here; known: {known}")
         if limits.resume <= 0:
-            return answer(400, "long polls need sessions that can be resumed (Limits.resume)")
+            return answer(400, "requests need sessions that can be resumed (Limits.resume)")
+        if hello.carrier is Carrier.POST:
+            return _post(hello)
+        codec = SUBPROTOCOLS[subprotocol]
+        is_binary = codec.form is Form.MSGPACK
+        if is_binary and hello.carrier is Carrier.EVENTS:
+            return answer(400, f"an event stream holds text: it speaks {SUBPROTOCOL}")
+        said = downlink(hello.carrier, is_binary=is_binary, wait=limits.poll, gap=limits.poll_gap)
         pulse = Pulse(limits.beat if self.beat is None else self.beat, limits.beat_timeout)
-        machine = OwnMachine(SUBPROTOCOLS[subprotocol], limits, pulse, wall=hello.clock)
-        is_post = hello.carrier is Carrier.POST
-        if "session" not in hello.query and not is_post:
-            return Opening(machine=machine, session=hello.id(SESSION_ID))
-        if "received" in hello.query and not is_post:
-            return _resume(hello, machine) or answer(
-                400, "session, resume or received is malformed"
-            )
+        machine = OwnMachine(codec, limits, pulse, wall=hello.clock)
+        query = hello.query
+        if "session" not in query:
+            return Opening(machine=machine, session=hello.id(SESSION_ID), downlink=said)
+        if "received" in query:
+            resume = _resume(hello, machine)
+            if resume is None:
+                return answer(400, "session, resume or received is malformed")
+            resume.downlink = said
+            return resume
         session, token = _secret(hello)
-        if not session:
-            return answer(400, "session and resume must say which session this belongs to")
-        role = Role.UPLINK if is_post else Role.DOWNLINK
-        return Opening(machine=None, session=session, role=role, token=token)
+        received = count(query["ack"]) if "ack" in query else None
+        if not session or (received is None and "ack" in query):
+            return answer(400, "session, resume or ack is malformed")
+        return Opening(
+            machine=None,
+            session=session,
+            role=Role.DOWNLINK,
+            token=token,
+            received=received,
+            downlink=said,
+        )
+
+
+def _post(hello: Hello) -> Opening | Answer:
+    """Messages for a session; `from` numbers them."""
+    session, token = _secret(hello)
+    first = count(hello.query["from"]) if "from" in hello.query else None
+    if not session or (first is None and "from" in hello.query):
+        return answer(400, "session, resume or from is malformed")
+    return Opening(
+        machine=None,
+        session=session,
+        role=Role.UPLINK,
+        token=token,
+        uplink=Uplink(unpack=unpack, taken=TAKEN, first=first),
+    )
 
 
 def _resume(hello: Hello, machine: Machine) -> Opening | None:
@@ -159,11 +182,6 @@ def _resume(hello: Hello, machine: Machine) -> Opening | None:
     if not session or known is None:
         return None
     return Opening(machine=machine, session=session, role=Role.RESUME, token=token, received=known)
-
-
-def _check(name: str, carrier: Carrier) -> None:
-    if carrier not in (Carrier.POLL, Carrier.POST):
-        raise no_route(name, carrier, "websocket, poll, post")
 
 
 def _secret(hello: Hello) -> tuple[str, str]:
@@ -176,16 +194,6 @@ def _secret(hello: Hello) -> tuple[str, str]:
 
 def _status(why: Why, text: str) -> Answer:
     """A refusal where there is no close code: an HTTP status, and the same words."""
-    refused = answer(_STATUS.get(why.reason, 503), text)
+    refused = answer(STATUSES[why.reason], text)
     code = why.code or why.reason.value
-    return msgspec.structs.replace(refused, headers=[*refused.headers, ("x-anywire-code", code)])
-
-
-_STATUS = {
-    Reason.UNKNOWN: 404,
-    Reason.OWNER_GONE: 404,
-    Reason.FORBIDDEN: 403,
-    Reason.TAKEN: 409,
-    Reason.LIMIT: 429,
-    Reason.FAILED: 500,
-}
+    return msgspec.structs.replace(refused, headers=[*refused.headers, (CODE, code)])
