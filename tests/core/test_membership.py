@@ -329,6 +329,8 @@ async def test_a_leave_that_is_no_coroutine_runs_too() -> None:
         peer.join("desk")
         peer.say("Leave", alias="desk", text="bye")
         assert log == ["bye"]
+        await turns()
+        assert not bench.node.rooms
 
 
 async def test_the_application_ends_a_membership_and_the_client_hears_why() -> None:

@@ -18,6 +18,13 @@ TOKEN = "open sesame"
 SHOWN = "token=open%20sesame"
 MANY = ("anywire", "anywire.msgpack")
 """Wires on which the client is told answers."""
+GUESTS = [wire for wire in WIRES if wire != "socketio"]
+"""Wires on which nobody has to show the token."""
+
+
+def named(name: str, wire: str = "anywire") -> str:
+    """The query of somebody of this name, with the token where it has to be shown."""
+    return f"name={name}" if wire in GUESTS else f"name={name}&{SHOWN}"
 
 
 class Plain:
@@ -68,7 +75,7 @@ async def plain(
 async def test_everybody_is_in_the_lobby_and_hears_what_is_said_there(wire: str) -> None:
     app = make_app(TOKEN)
     async with (
-        connect(app, query="name=ana", wire=wire) as ana,
+        connect(app, query=named("ana", wire), wire=wire) as ana,
         connect(app, query="name=bo") as bo,
     ):
         a, b = await ana.join("chat"), await bo.join("chat")
@@ -89,7 +96,7 @@ async def test_a_message_is_answered_with_ok_by_name_and_by_place(wire: str) -> 
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_bare_message_goes_to_the_room_joined_last(wire: str) -> None:
     app = make_app(TOKEN)
-    async with connect(app, query="name=ana", wire=wire) as ana:
+    async with connect(app, query=named("ana", wire), wire=wire) as ana:
         chat = await ana.join("chat")
         await chat.push("message", "to the lobby")
         assert (await chat.next("room-message"))["room"] == "lobby"
@@ -105,7 +112,7 @@ async def test_a_bare_message_goes_to_the_room_joined_last(wire: str) -> None:
 async def test_a_room_is_heard_by_those_in_it_alone(wire: str) -> None:
     app = make_app(TOKEN)
     async with (
-        connect(app, query="name=ana", wire=wire) as ana,
+        connect(app, query=named("ana", wire), wire=wire) as ana,
         connect(app, query="name=bo") as bo,
         connect(app, query="name=cy") as cy,
     ):
@@ -245,7 +252,7 @@ async def test_a_verified_client_without_a_name_is_someone() -> None:
         assert chat.presence == {"@someone": [{"name": "someone", "verified": True}]}
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", GUESTS)
 @pytest.mark.parametrize("token", ["wrong", "", "open+sesam%C3%A9", "%FF%00", "open+sesame+"])
 async def test_a_wrong_token_is_refused_with_4401(wire: str, token: str) -> None:
     async with connect(make_app(TOKEN), query=f"name=eve&token={token}", wire=wire) as eve:
@@ -278,6 +285,92 @@ async def test_a_name_is_shown_without_what_could_deceive(given: str, shown: str
         chat = await ana.join("chat")
         assert isinstance(chat.welcome, dict)
         assert chat.welcome["name"] == shown
+
+
+# --- Socket.IO and SockJS ------------------------------------------------------------------------
+
+
+async def test_both_namespaces_of_socketio_are_the_one_chat() -> None:
+    app = make_app(TOKEN)
+    async with connect(app, wire="socketio") as client, connect(app, query="name=bo") as bo:
+        home = await client.join("/", token=TOKEN, name="ana")
+        chat = await client.join("/chat", token=TOKEN)
+        b = await bo.join("chat")
+        await home.push("send-message", room="lobby", message="by /")
+        await chat.push("send-message", "lobby", "by /chat")
+        await b.push("message", "by bo")
+        for text, user in (("by /", "ana"), ("by /chat", "ana"), ("by bo", "bo")):
+            message = {"room": "lobby", "user": user, "message": text}
+            for member in (home, chat, b):
+                assert await member.next("room-message") == message
+        assert await home.call("join-room", {"room": "garden"}) == {
+            "status": "ok",
+            "room": "garden",
+            "recent": [],
+        }
+        assert b.presence["@ana"] == [{"name": "ana", "verified": True}] * 2
+        await chat.leave()
+        assert (await b.next("user-left")) == {"id": "@ana", "name": "ana"}
+
+
+@pytest.mark.parametrize("address", ["/", "/chat"])
+@pytest.mark.parametrize(
+    ("auth", "code"),
+    [
+        ({"token": "wrong"}, "bad_token"),
+        ({"token": ""}, "bad_token"),
+        ({"token": None}, "no_token"),
+        ({"token": [TOKEN]}, "no_token"),
+        ({"name": "eve"}, "no_token"),
+        ({}, "no_token"),
+    ],
+)
+async def test_a_client_of_socketio_without_the_token_is_told_why(
+    address: str, auth: dict[str, Any], code: str
+) -> None:
+    app = make_app(TOKEN)
+    async with connect(app, query="name=eve", wire="socketio") as eve:
+        with pytest.raises(Refused, match="the token that the server printed") as refused:
+            await eve.join(address, **auth)
+        assert refused.value.code == code
+        assert not app.node.rooms
+
+
+@pytest.mark.parametrize(("first", "second"), [("/", "/chat"), ("/chat", "/")])
+async def test_each_namespace_looks_at_the_token_that_it_is_shown(first: str, second: str) -> None:
+    async with connect(make_app(TOKEN), wire="socketio") as client:
+        member = await client.join(first, token=TOKEN)
+        with pytest.raises(Refused, match="bad_token"):
+            await client.join(second, token="wrong")
+        assert (await member.call("send-message", "lobby", "still here")) == {"status": "ok"}
+
+
+@pytest.mark.parametrize("auth", [{"name": "ana"}, {"name": 5}, {}])
+async def test_the_name_is_of_the_auth_payload_or_of_the_query(auth: dict[str, Any]) -> None:
+    async with connect(make_app(TOKEN), query="name=query", wire="socketio") as client:
+        chat = await client.join("chat", token=TOKEN, **auth)
+        assert isinstance(chat.welcome, dict)
+        assert chat.welcome["id"] == ("@ana" if auth.get("name") == "ana" else "@query")
+
+
+@pytest.mark.parametrize("path", ["/sockjs", "/sockjs/chat"])
+async def test_sockjs_is_in_the_chat_with_and_without_its_address_and_told_what_was_said(
+    path: str,
+) -> None:
+    app = make_app(TOKEN)
+    sockjs = f"{path}/000/test/websocket"
+    async with (
+        connect(app, query="name=ana") as ana,
+        connect(app, query=f"name=bo&last=9&{SHOWN}", wire="sockjs", path=sockjs) as bo,
+    ):
+        a = await ana.join("chat")
+        await a.push("message", "before")
+        await a.next("room-message")
+        b = await bo.join("chat")
+        assert (await b.next("room-message"))["message"] == "before"
+        await b.push("send-message", room="lobby", message="after")
+        assert await a.next("room-message") == {"room": "lobby", "user": "bo", "message": "after"}
+        assert a.presence["@bo"] == [{"name": "bo", "verified": True}]
 
 
 # --- cuts ----------------------------------------------------------------------------------------

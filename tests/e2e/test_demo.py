@@ -303,3 +303,194 @@ async def test_the_token_counts_in_the_header_and_a_wrong_one_closes_with_4401(
         assert bo.chat.presence["@ana"] == [{"name": "ana", "verified": True}]
     eve = await processes.node("eve", "talker.mjs", f"{demo.ws}?name=eve&token=wrong")
     await eve.line("closed 4401")
+
+
+# --- the official clients ------------------------------------------------------------------------
+
+
+async def socketio(processes: Processes, url: str, auth: object, **options: object) -> Process:
+    """The official client of Socket.IO in Node."""
+    name = f"socket.io {url.rpartition('/')[2]}"
+    told = (json.dumps(auth), json.dumps(options))
+    return await processes.node(name, "socketio_talker.mjs", url, *told)
+
+
+@pytest.mark.parametrize("namespace", ["/", "/chat"])
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]])
+async def test_the_client_of_socketio_is_in_the_chat_at_both_namespaces(
+    processes: Processes, namespace: str, transports: list[str]
+) -> None:
+    demo = await processes.demo()
+    auth = {"token": "secret", "name": "io"}
+    async with python_user(demo, "bo") as bo:
+        io = await socketio(processes, demo.url + namespace, auth, transports=transports)
+        await io.line(f'{{"connect":"{namespace}"}}')
+        if len(transports) == 2:
+            await io.line('{"upgrade":"websocket"}')
+        await bo.until(lambda: "@io" in bo.chat.presence, "io is verified")
+        await bo.say("hello io")
+        message = {"room": "lobby", "user": "bo", "message": "hello io"}
+        assert json.loads(await io.line(said_by("hello io")))["args"] == [message]
+        await io.say(json.dumps(["join-room", "garden"]))
+        await io.line('{"answer":{"status":"ok","room":"garden","recent":[]}}')
+        await io.say(json.dumps(["send-message", {"room": "lobby", "message": "hello bo"}]))
+        await io.line('{"answer":{"status":"ok"}}')
+        message = {"room": "lobby", "user": "io", "message": "hello bo"}
+        await bo.until(lambda: ("room-message", message) in bo.heard, "what io said")
+        assert json.loads(await io.line(said_by("hello bo")))["args"] == [message]
+        assert await io.finish() == 0
+        await bo.until(lambda: any(event == "user-left" for event, _ in bo.heard), "io left")
+        assert "@io" not in bo.chat.presence
+
+
+@pytest.mark.parametrize("namespace", ["/", "/chat"])
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"]])
+@pytest.mark.parametrize(
+    ("auth", "code", "text"),
+    [
+        ({"token": "wrong"}, "bad_token", "this is not the token that the server printed"),
+        ({}, "no_token", "show the token that the server printed"),
+    ],
+    ids=["wrong", "missing"],
+)
+async def test_without_the_token_the_client_of_socketio_gets_a_connect_error(
+    processes: Processes,
+    namespace: str,
+    transports: list[str],
+    auth: dict[str, str],
+    code: str,
+    text: str,
+) -> None:
+    demo = await processes.demo()
+    eve = await socketio(processes, demo.url + namespace, auth, transports=transports)
+    refused = json.loads(await eve.line('{"refused":'))
+    assert refused["refused"].startswith(text)
+    assert refused["data"] == {"code": code}
+    assert not refused["isActive"]
+    assert await eve.finish() == 0
+    assert not [line for line in eve.lines if "connect" in line and "refused" not in line]
+
+
+PANELS = {"Socket.IO": "#socketio", "SockJS": "#sockjs"}
+
+
+async def connect_panel(browser: Browser, page: str, title: str, carrier: str) -> None:
+    """Press the button of a panel and wait for what carries it in the end."""
+    await browser.do("click", page=page, role="button", name=f"Connect {title}")
+    await shows(browser, page, title, ".carrier", carrier)
+    await shows(browser, page, title, ".state", "Connected")
+
+
+async def shows(browser: Browser, page: str, title: str, selector: str, text: str) -> None:
+    """Wait until a panel shows this."""
+    await browser.do("see", page=page, selector=f"{PANELS[title]} {selector}", text=text)
+
+
+@pytest.mark.browser
+async def test_who_writes_in_a_panel_is_read_in_all_and_everywhere(
+    processes: Processes, browser: Browser
+) -> None:
+    demo = await processes.demo()
+    await browser.open("ana", f"{demo.url}/?name=ana&token=secret")
+    await connect_panel(browser, "ana", "Socket.IO", "polling → websocket")
+    await connect_panel(browser, "ana", "SockJS", "websocket")
+    wscat = await plain(processes, demo, "wscat")
+    async with python_user(demo, "python") as python:
+        for name in ("ana", "ana via Socket.IO", "ana via SockJS"):
+            await browser.do("see", page="ana", selector=".person:has(.tick)", text=name)
+        await browser.type("ana", "by our own")
+        await browser.type("ana", "by socket.io", label="Message by Socket.IO")
+        await browser.type("ana", "by sockjs", label="Message by SockJS")
+        await python.say("by python")
+        await wscat.say(said("by wscat"))
+        texts = ["by our own", "by socket.io", "by sockjs", "by python", "by wscat"]
+        for text in texts:
+            for title in PANELS:
+                await shows(browser, "ana", title, ".line", text)
+            await wscat.line(said_by(text))
+            await python.hears(text)
+        for text in texts[1:]:
+            await browser.hears("ana", text)
+        for title, text in (("Socket.IO", "by socket.io"), ("SockJS", "by sockjs")):
+            own = await browser.texts("ana", f"{PANELS[title]} .line.own")
+            assert own == [f"ana via {title} {text}"]
+        for title in PANELS:
+            await browser.do("click", page="ana", role="button", name=f"Disconnect {title}")
+            await shows(browser, "ana", title, ".state", "Not connected")
+        await python.until(lambda: "@ana via SockJS" not in python.chat.presence, "it left")
+    assert await browser.do("troubles") == []
+
+
+@pytest.mark.browser
+async def test_the_panels_are_where_the_page_is_on_the_transport_that_is_chosen(
+    processes: Processes, browser: Browser
+) -> None:
+    demo = await processes.demo()
+    await browser.open("ana", f"{demo.url}/?name=ana&token=secret")
+    async with python_user(demo, "bo") as bo:
+        await bo.say("before in the lobby")
+        await bo.say("before in the garden", room="garden")
+        await browser.do("choose", page="ana", label="Transport of Socket.IO", text="polling")
+        await browser.do("choose", page="ana", label="Transport of SockJS", text="xhr-streaming")
+        await connect_panel(browser, "ana", "Socket.IO", "polling")
+        await connect_panel(browser, "ana", "SockJS", "xhr-streaming")
+        for title in PANELS:
+            await shows(browser, "ana", title, ".line", "before in the lobby")
+        await browser.type("ana", "garden", label="Name of a room to join")
+        await shows(browser, "ana", "Socket.IO", ".line", "before in the garden")
+        await browser.type("ana", "garden by socket.io", label="Message by Socket.IO")
+        await shows(browser, "ana", "SockJS", ".line", "garden by socket.io")
+        said = {"room": "garden", "user": "ana via Socket.IO", "message": "garden by socket.io"}
+        await bo.until(lambda: ("room-message", said) in bo.heard, "what is said in the garden")
+        # Another transport, another name: it comes again, and is told again what was said.
+        await browser.do("choose", page="ana", label="Transport of Socket.IO", text="websocket")
+        await shows(browser, "ana", "Socket.IO", ".carrier", "websocket")
+        await browser.type("ana", "Ana", label="Your name")
+        await bo.until(lambda: "@Ana via Socket.IO" in bo.chat.presence, "the new name")
+        await shows(browser, "ana", "Socket.IO", ".line", "garden by socket.io")
+        await browser.do("click", page="ana", role="button", name="Leave garden")
+        for title in PANELS:
+            await shows(browser, "ana", title, ".line", "before in the lobby")
+
+
+@pytest.mark.browser
+async def test_a_panel_says_what_the_server_says_of_a_token_and_takes_another_one(
+    processes: Processes, browser: Browser
+) -> None:
+    demo = await processes.demo()
+    await browser.open("eve", f"{demo.url}/?name=eve")
+    why = "this is not the token that the server printed at its start"
+    errors = {
+        "Socket.IO": f'connect_error: {why} {{"code":"bad_token"}}',
+        "SockJS": f"closed with 4401: {why}",
+    }
+    for title, error in errors.items():
+        await browser.type("eve", "wrong", label=f"Token for {title}")
+        await shows(browser, "eve", title, ".state", "Refused")
+        await shows(browser, "eve", title, ".error", error)
+    await browser.type("eve", "", label="Token for Socket.IO")
+    await shows(browser, "eve", "Socket.IO", ".error", '{"code":"no_token"}')
+    await browser.type("eve", "secret", label="Token for Socket.IO")
+    await browser.type("eve", "", label="Token for SockJS")
+    for title in PANELS:
+        await shows(browser, "eve", title, ".state", "Connected")
+    await browser.do("see", page="eve", selector=".person:has(.tick)", text="eve via Socket.IO")
+    await browser.do("see", page="eve", selector=".person:not(:has(.tick))", text="eve via SockJS")
+
+
+@pytest.mark.browser
+async def test_the_panels_come_back_with_the_server(processes: Processes, browser: Browser) -> None:
+    demo = await processes.demo()
+    await browser.open("ana", f"{demo.url}/?name=ana&token=secret")
+    for title, carrier in (("Socket.IO", "polling → websocket"), ("SockJS", "websocket")):
+        await connect_panel(browser, "ana", title, carrier)
+    await demo.process.kill()
+    for title in PANELS:
+        await shows(browser, "ana", title, ".state", "Reconnecting…")
+    again = await processes.demo("second server", port=demo.port)
+    for title in PANELS:
+        await shows(browser, "ana", title, ".state", "Connected")
+    async with python_user(again, "bo") as bo:
+        await bo.say("here again")
+        for title in PANELS:
+            await shows(browser, "ana", title, ".line", "here again")

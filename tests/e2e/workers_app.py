@@ -6,10 +6,10 @@ from typing import Any
 
 from anywire import Anywire, Limits, Member
 from anywire.brokers.local import LocalBroker
-from anywire.cli.demo import page_files, programs_file
+from anywire.cli.demo import official_files, page_files, programs_file
 from anywire.demo.chat import make_app
 
-FILES = {**page_files(), **programs_file("127.0.0.1")}
+FILES = {**official_files(), **page_files(), **programs_file("127.0.0.1")}
 
 
 async def page(scope: dict[str, Any], receive: Any, send: Any) -> None:

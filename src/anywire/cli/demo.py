@@ -25,6 +25,7 @@ _EXAMPLES = """\
   anywire demo --port 9000 --token secret
   anywire demo --host 0.0.0.0                     for others in your network too
 """
+_BUILT = Path(anywire.__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -78,7 +79,7 @@ def demo(arguments: argparse.Namespace) -> int:
     client = client_files()
     if not client:
         complain("the browser client is not built, so the page cannot connect: use make demo")
-    files = {**client, **page_files(), **programs_file(arguments.host)}
+    files = {**client, **official_files(), **page_files(), **programs_file(arguments.host)}
     place = Place(host=arguments.host, port=arguments.port, files=files)
 
     def announce(addresses: Sequence[Address]) -> None:
@@ -97,6 +98,15 @@ def page_files() -> dict[str, tuple[str, bytes]]:
         )
         for file in sorted(folder.glob("*"))
         if file.suffix in _TYPES
+    }
+
+
+def official_files(folder: Path = _BUILT) -> dict[str, tuple[str, bytes]]:
+    """The official clients of Socket.IO and SockJS, as npm has them; without those not built."""
+    return {
+        f"/{name}": (_TYPES[".js"], (folder / name).read_bytes())
+        for name in ("socket.io.min.js", "sockjs.min.js")
+        if (folder / name).is_file()
     }
 
 
@@ -126,6 +136,7 @@ def welcome(address: Address, token: str, *, command: str) -> str:
             f"In a browser:     {here.url}/",
             f"with the token:   {here.url}/?token={quote(token, safe='')}",
             f"Token:            {token}   (whoever shows it is verified; others are guests)",
+            "                  (on Socket.IO it is asked for: auth: { token })",
             "",
             "From a terminal, with lines to type once you are in it:",
             "",

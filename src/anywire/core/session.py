@@ -611,6 +611,8 @@ class Session:
                 self.early.append(frame)
             elif isinstance(frame, Auth | Beat | Bye):
                 self._take(frame)
+                if isinstance(frame, Auth) and not self.is_admitted and self.early is None:
+                    return ()  # refused at once: so is what came with the credentials
             else:
                 raise ProtocolError("say who you are first", code=4401)
         return ()

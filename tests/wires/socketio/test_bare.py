@@ -63,7 +63,7 @@ def said(frame: Frame) -> list[Message]:
 
 def test_it_joins_its_address_when_the_transport_stands() -> None:
     machine = opened()
-    assert machine.is_single
+    assert (machine.is_single, machine.received) == (True, 0)
     (join,) = machine.opened(0.0)
     assert join == Join(None, "echo", "echo")
     (handshake,) = messages(machine.due())

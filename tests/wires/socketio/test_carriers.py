@@ -51,6 +51,7 @@ def test_packets_stand_side_by_side_and_bytes_are_base64(
 
 def test_a_close_gets_a_body_of_its_own() -> None:
     assert pack([TEXT, TEXT, CLOSE]) == (b'42["a"]\x1e42["a"]', 2)
+    assert pack([TEXT, CLOSE]) == (b'42["a"]', 1)
     assert pack([CLOSE]) == (b"1", 1)
 
 
@@ -115,6 +116,7 @@ def test_a_body_that_is_no_utf_8_breaks_the_rules(body: bytes) -> None:
 
 
 def test_a_body_has_a_bounded_number_of_packets() -> None:
+    assert PACKETS == 4096
     most = b"\x1e".join([b"3"] * PACKETS)
     assert len(unpack(most)) == PACKETS
     with pytest.raises(ProtocolError) as caught:

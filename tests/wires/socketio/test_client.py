@@ -87,6 +87,9 @@ def test_the_handshake_is_the_welcome_and_what_is_more_in_it_is_ignored() -> Non
     client.opened(None, 0.0)
     (welcome,) = heard(client, '0{"sid":"a","pingInterval":300,"maxPayload":9,"new":[1]}')
     assert welcome == Welcome("a", None, 0.3)
+    assert client.deadline() == 1.0 + 0.3 + 20.0 + LATE
+    (welcome,) = heard(client, '0{"sid":"a"}')
+    assert welcome == Welcome("a", None, 25.0)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,8 @@ def test_a_ping_is_answered_and_one_that_does_not_come_is_the_end() -> None:
     heard(client, '42["a"]', now=40.0)
     assert client.deadline() == until, "only a ping counts"
     assert heard(client, "2", now=45.0) == [Beat()]
-    assert messages(client.due()) == ["3"]
+    (pong,) = client.due()
+    assert (pong.data, pong.counted) == (b"3", False)
     assert not client.due()
     assert client.deadline() == 45.0 + until
     assert client.tick(94.9) == ()
@@ -235,6 +239,13 @@ def test_a_question_of_the_client_is_answered_under_its_ref() -> None:
     replies = heard(client, "432[2]", "437[]", '431[{"error":{"code":"busy"}}]', "431[1]", "4399[]")
     told = [(one.ref, one.code) for one in replies if isinstance(one, Reply)]
     assert told == [("eight", ""), (7, ""), ("seven", "busy")]
+
+
+def test_a_ref_may_be_nought() -> None:
+    client = joined()
+    assert said(client, Event("/", "ask", Body.of(), ref=0, want=Want.REPLY)) == ['420["ask"]']
+    (reply,) = heard(client, "430[]")
+    assert isinstance(reply, Reply) and reply.ref == 0
 
 
 @pytest.mark.parametrize("ref", [-1, 2**53, "x"])

@@ -145,6 +145,10 @@ def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any])
         EngineMount("/e", **{"heartbeat": Heartbeat(), **options})
 
 
+def test_a_heartbeat_may_be_as_quick_as_a_millisecond() -> None:
+    assert EngineMount("/e", heartbeat=Heartbeat(0.001, 0.001)).heartbeat.interval == 0.001
+
+
 def test_an_option_may_be_said_twice() -> None:
     mount = EngineMount("/e", heartbeat=Heartbeat(), transports=["polling", "polling"])
     assert mount.transports == ["polling"]

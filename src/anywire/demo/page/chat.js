@@ -138,6 +138,7 @@ export class Chat {
       const { recent } = await this.#call("join-room", name);
       if (!this.rooms.has(name)) return;
       this.#room(name).isConfirmed = true;
+      this.#changed("rooms");
       for (const said of recent) this.#heard(said, said);
     } catch (error) {
       // The next connection asks again.

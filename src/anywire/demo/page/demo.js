@@ -2,6 +2,9 @@
 
 import { Chat, LOBBY } from "/chat.js";
 import { ways } from "/join.js";
+import { SocketIoTalk, SockJsTalk } from "/official.js";
+import { Panel } from "/panel.js";
+import { avatar, element, tick } from "/parts.js";
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -25,7 +28,12 @@ let shownRoom = "";
 let isAtEnd = true;
 
 const chat = new Chat({ token, changed });
+const called = { name: () => chat.me.name || name, token };
+const panels = [new Panel($("socketio"), SocketIoTalk, called), new Panel($("sockjs"), SockJsTalk, called)];
 $("name").value = name;
+const isCramped = matchMedia("(min-width: 75rem) and (max-width: 100rem)");
+$("elsewhere").open = !isCramped.matches;
+isCramped.addEventListener("change", () => ($("elsewhere").open = !isCramped.matches));
 $("verified").textContent = "✓";
 chat.connect(name);
 renderWays();
@@ -136,6 +144,7 @@ function renderCountdown() {
 function renderMe() {
   $("name").placeholder = chat.me.name;
   $("verified").hidden = !chat.me.isVerified;
+  for (const panel of panels) panel.renamed();
 }
 
 function renderRooms() {
@@ -154,6 +163,8 @@ function renderRooms() {
     $("room-name").textContent = chat.current;
     renderWays();
   }
+  const entered = [...chat.rooms.values()].filter((room) => room.isConfirmed).map((room) => room.name);
+  for (const panel of panels) panel.follow(entered, entered.includes(chat.current) ? chat.current : LOBBY);
   const unread = [...chat.rooms.values()].reduce((sum, room) => sum + room.unread, 0);
   document.title = unread ? `(${unread}) anywire chat` : "anywire chat";
 }
@@ -315,24 +326,6 @@ async function learnPrograms() {
 }
 
 // ---- small parts
-
-function element(tag, attributes, ...children) {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-function tick() {
-  return element("span", { class: "tick", role: "img", "aria-label": "verified", title: "Verified by the token" }, "✓");
-}
-
-/** The first letter on one of eight colours, the same for the same name everywhere. */
-function avatar(person) {
-  let sum = 0;
-  for (const letter of person) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
-  return element("span", { class: `avatar hue-${sum % 8}`, "aria-hidden": "true" }, [...person][0]?.toUpperCase() ?? "?");
-}
 
 function fit() {
   const field = $("message");

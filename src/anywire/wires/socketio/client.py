@@ -78,7 +78,6 @@ class _Place(msgspec.Struct):
     alias: str
     ref: Ref | None = None
     """Of the join that waits for its answer."""
-    is_joined: bool = False
     pid: str = ""
     offset: str | None = None
 
@@ -109,7 +108,6 @@ class SocketIoClient:
         self._until = None
         self._asked.clear()
         for place in self._places.values():
-            place.is_joined = False
             place.ref = None
         return ()
 
@@ -249,7 +247,7 @@ class SocketIoClient:
         except msgspec.DecodeError as error:
             raise ProtocolError(f"not the answer to a connect: {error}") from error
         is_same = bool(said.pid) and said.pid == place.pid
-        place.pid, place.is_joined = said.pid, True
+        place.pid = said.pid
         ref, place.ref = place.ref, None
         outcome = Outcome.RECOVERED if is_same else Outcome.FRESH
         data = Args(said.data) if len(said.data) else None
