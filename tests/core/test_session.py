@@ -16,6 +16,8 @@ from anywire.frames import Auth, Beat, Event, Frame, Gap
 from anywire.limits import Limits
 from anywire.payload import UNFRAMED, Payload, Policy
 from anywire.wires.base import Answer, Cap, Hello, Identity, Opening, Role, User
+from anywire.wires.socketio import SocketIO
+from tests.core.guest import Guest
 from tests.core.support import (
     BOXED,
     FULL,
@@ -511,6 +513,29 @@ async def test_refused_credentials_are_told_and_final() -> None:
     assert peer.heard[0]["code"] == "bad_token"
     assert peer.transport.closed == (4401, "no")
     assert idle(bench)
+
+
+async def test_what_came_with_credentials_that_are_refused_at_once_is_refused_too() -> None:
+    """And no more than that: the client may try again on the same connection."""
+
+    async def judge(hello: Hello) -> User | None:
+        if hello.credentials != {"token": "right"}:
+            raise Refused("bad_token", "no")
+        return User("ana")
+
+    bench = Bench(authenticate=judge)
+    echo(bench)
+    guest = Guest(bench, SocketIO(home="echo"))
+    guest.hear()
+    for auth in ('{"token":"wrong"}', ""):
+        guest.say(f"40{auth}")
+        await turns()
+        assert guest.hear() == ['44{"message":"no","data":{"code":"bad_token"}}']
+        assert guest.transport.closed is None
+    guest.say('40{"token":"right"}')
+    await turns()
+    assert [str(message)[:2] for message in guest.hear()] == ["40"]
+    assert guest.session.user.id == "ana"
 
 
 async def test_a_client_cut_while_it_is_judged_is_gone_even_if_it_could_resume() -> None:

@@ -604,15 +604,17 @@ class Session:
 
         Returns what may be taken now.
         """
+        was_shown = False
         for index, frame in enumerate(frames):
             if self.is_admitted or self.has_ended:
                 return frames[index:]
             if self.early is not None:
                 self.early.append(frame)
+            elif was_shown:  # and refused at once: so is what came with the credentials
+                break
             elif isinstance(frame, Auth | Beat | Bye):
                 self._take(frame)
-                if isinstance(frame, Auth) and not self.is_admitted and self.early is None:
-                    return ()  # refused at once: so is what came with the credentials
+                was_shown = isinstance(frame, Auth)
             else:
                 raise ProtocolError("say who you are first", code=4401)
         return ()
