@@ -1,4 +1,4 @@
-"""Official clients behind a real nginx and four workers, on requests that know no stickiness.
+"""Official clients, and our own, behind a real nginx and four workers: no request is sticky.
 
 Each client numbers what it says and is told each number back. `SPREAD_CLIENTS` and
 `SPREAD_SECONDS` make it the run of bench/README.md (200 of each kind, 60 s).
@@ -80,6 +80,9 @@ async def spoken(house: House, kind: str) -> dict[str, Any]:
         ("sockjs:xhr-polling", "xhr-polling"),
         ("sockjs:xhr-streaming", "xhr-streaming"),
         ("sockjs:eventsource", "eventsource"),
+        ("anywire:poll", "poll"),
+        ("anywire:stream", "stream"),
+        ("anywire:events", "events"),
     ],
 )
 async def test_requests_of_a_session_may_reach_any_worker(

@@ -1,9 +1,12 @@
-// Official clients that number what they say. Usage: node clients.mjs URL KIND COUNT SECONDS; a JSON line at the end.
+// Official clients, and our own, that number what they say. Usage: node clients.mjs URL KIND COUNT SECONDS; a JSON line at the end.
 //
-// KIND: socketio:polling, socketio:default, sockjs:xhr-polling, sockjs:xhr-streaming, sockjs:eventsource
+// KIND: socketio:polling, socketio:default, sockjs:xhr-polling, sockjs:xhr-streaming, sockjs:eventsource,
+// anywire:poll, anywire:stream, anywire:events
 
 import { createRequire } from "node:module";
 import http from "node:http";
+
+import { connect } from "../../../src/anywire/static/anywire.js";
 
 const require = createRequire(new URL("../../js/package.json", import.meta.url));
 const [url, kind, count, seconds] = process.argv.slice(2);
@@ -30,7 +33,7 @@ class Client {
   }
 }
 
-const open = { socketio, sockjs }[library];
+const open = { socketio, sockjs, anywire }[library];
 
 function socketio(client) {
   const { io } = require("socket.io-client");
@@ -58,6 +61,20 @@ function sockjs(client) {
     socket.close();
   };
   return new Promise((done) => (socket.onopen = done));
+}
+
+function anywire(client) {
+  const connection = connect(`${url.replace("http", "ws")}/ws`, { carriers: [transport], reconnectInterval: 60_000 });
+  const spread = connection.channel("spread");
+  connection.on("state", (state) => state === "waiting" && client.lose(state));
+  connection.on("error", (error) => client.lose(error.message));
+  spread.on("message", (text) => client.hear(text));
+  client.say = (text) => spread.send("message", text);
+  client.end = () => {
+    client.carrier = connection.carrier;
+    connection.close();
+  };
+  return spread.join();
 }
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
