@@ -4,7 +4,7 @@ A codec makes one `Payload` for a lane; `framed` puts it into the frame of a car
 framing, however many members share it. Knows no wire and no transport.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -123,9 +123,14 @@ class Payload:
 
     def messages(self) -> Iterator[Message]:
         """What the peer will receive, message by message."""
-        yield self.data.decode() if self.is_text else self.data
-        for part in self.rest:
-            yield from part.messages()
+        for part in self.parts():
+            yield part.data.decode() if part.is_text else part.data
+
+    def parts(self) -> "Sequence[Payload]":
+        """Itself and all that travels with it, in order: each is one message, its `data`."""
+        if not self.rest:
+            return (self,)
+        return [self, *(one for part in self.rest for one in part.parts())]
 
     def framed(self, framing: Framing) -> Framed:
         """This payload in that framing, made once and shared by everyone who needs it."""

@@ -17,6 +17,7 @@ from anywire.limits import Limits
 from anywire.payload import UNFRAMED, Payload, Policy
 from anywire.wires.base import Answer, Cap, Hello, Identity, Opening, Role, User
 from anywire.wires.socketio import SocketIO
+from anywire.wires.socketio.machine import ATTEMPTS
 from tests.core.guest import Guest
 from tests.core.support import (
     BOXED,
@@ -536,6 +537,21 @@ async def test_what_came_with_credentials_that_are_refused_at_once_is_refused_to
     await turns()
     assert [str(message)[:2] for message in guest.hear()] == ["40"]
     assert guest.session.user.id == "ana"
+
+
+async def test_a_client_may_guess_so_often_and_no_more() -> None:
+    async def judge(hello: Hello) -> User | None:
+        raise Refused("bad_token", "no")
+
+    bench = Bench(authenticate=judge)
+    echo(bench)
+    guest = Guest(bench, SocketIO(home="echo"))
+    for attempt in range(1, ATTEMPTS + 1):
+        guest.say("40{}")
+        await turns()
+        is_last = attempt == ATTEMPTS
+        assert guest.transport.closed == ((4401, "no") if is_last else None), attempt
+    assert idle(bench)
 
 
 async def test_a_client_cut_while_it_is_judged_is_gone_even_if_it_could_resume() -> None:

@@ -3,7 +3,7 @@
 It stands between a machine (what is said), an outbox (what waits), and a transport (how it
 travels), and hands frames to the dispatcher. Everything here is synchronous: no await between
 socket and handler, none between publish and socket. A session outlives its transport only where the
-conversation says `Cap.RESUME`, for `Limits.resume` seconds.
+conversation says `Cap.RESUME` or `Cap.ADOPT`, for `Limits.resume` seconds.
 
 Length: machine, outbox, transport and deadlines of one client change together; taken apart, each
 part would reach into the others.

@@ -4,14 +4,14 @@ The order is the host's duty: origin, handshake, then the wire and `authenticate
 suspends unless `authenticate` does. See docs/decisions/0009-authentication-before-anything.md.
 """
 
-import logging
+from collections.abc import Callable
 
 from msgspec import UNSET
 
 from anywire.core.admission import Elsewhere
 from anywire.core.node import Node
 from anywire.limits import Deflate, Limits
-from anywire.net.handshake import Accepted, Denied, Offer, accept, read_offer
+from anywire.net.handshake import Accepted, Denied, accept, read_offer
 from anywire.net.hixie import Challenge, challenge
 from anywire.servers.entrance import Entrance
 from anywire.servers.exchange import HttpExchange
@@ -24,7 +24,9 @@ from anywire.transports.hixie import HixieTransport
 from anywire.transports.websocket import WebSocketTransport
 from anywire.wires.base import Answer, Hello, Wire
 
-log = logging.getLogger(__name__)
+Socket = WebSocketTransport | HixieTransport
+Take = Callable[[str | None], tuple[Socket, bytes]]
+"""Says 101, with a subprotocol; returns the transport, and what came behind the request's head."""
 
 
 class Upgrader:
@@ -39,147 +41,68 @@ class Upgrader:
 
     def open(self, exchange: HttpExchange, found: Found, *, remote: str) -> None:
         """Answer a request on a WebSocket's path; its origin was checked."""
-        old = None
-        if found.route.mount.hixie:
-            old = challenge(exchange.request, is_secure=exchange.is_secure)
-        if old is not None:
-            self._open_old(exchange, found, old, remote=remote)
-            return
-        offer = read_offer(exchange.request)
+        request, node, mount = exchange.request, self._node, found.route.mount
+        old = challenge(request, is_secure=exchange.is_secure) if mount.hixie else None
+        offer = None if old is not None else read_offer(request)
         if isinstance(offer, Denied):
             exchange.respond(text(offer.status, offer.reason, *offer.headers))
             return
-        node, mount = self._node, found.route.mount
-        hello = hello_of(
-            exchange.request, found, node, remote=remote, subprotocols=offer.subprotocols
-        )
+        subprotocols = () if offer is None else offer.subprotocols
+        hello = hello_of(request, found, node, remote=remote, subprotocols=subprotocols)
         hello.hops = exchange.hops
         deflate = self._deflate if mount.deflate is UNSET else mount.deflate
-        upgrade = _Upgrade(exchange, offer, deflate, hello, found.wire, node, self._forward)
+
+        def take(subprotocol: str | None) -> tuple[Socket, bytes]:
+            if old is not None:
+                return _take_old(exchange, old, node, hello.limits)
+            assert offer is not None  # it is the one or the other
+            accepted = accept(offer, subprotocol, deflate=deflate)
+            return take_socket(exchange, accepted, node, limits=hello.limits)
+
+        upgrade = _Upgrade(exchange, hello, found.wire, self._forward, take, is_old=old is not None)
         Entrance(node, found, hello, upgrade).open()
-
-    def _open_old(
-        self, exchange: HttpExchange, found: Found, old: Challenge, *, remote: str
-    ) -> None:
-        """The same for a browser of 2010."""
-        hello = hello_of(exchange.request, found, self._node, remote=remote)
-        hello.hops = exchange.hops
-        upgrade = _OldUpgrade(exchange, old, hello, found.wire, self._node, self._forward)
-        Entrance(self._node, found, hello, upgrade).open()
-
-
-class _OldUpgrade:
-    """One request of a browser of 2010, whose socket is ours (`entrance.Upgrade`)."""
-
-    __slots__ = (
-        "_challenge",
-        "_forward",
-        "_hello",
-        "_node",
-        "_rest",
-        "_transport",
-        "_wire",
-        "exchange",
-    )
-
-    def __init__(
-        self,
-        exchange: HttpExchange,
-        old: Challenge,
-        hello: Hello,
-        wire: Wire,
-        node: Node,
-        forward: Forward,
-    ) -> None:
-        self.exchange = exchange
-        self._challenge = old
-        self._hello = hello
-        self._wire = wire
-        self._node = node
-        self._forward = forward
-        self._transport: HixieTransport | None = None
-        self._rest = b""
-
-    def accept(self, subprotocol: str | None) -> HixieTransport:
-        """Say 101; the rest of the handshake is still to come."""
-        exchange, node = self.exchange, self._node
-        exchange.transport.write(self._challenge.head())
-        self._transport = HixieTransport(
-            exchange.transport,
-            self._challenge,
-            now=node.now,
-            deadlines=node.deadlines,
-            limits=self._hello.limits,
-            lost=exchange.lost,
-        )
-        self._rest = exchange.give_away(self._transport)
-        return self._transport
-
-    def begin(self) -> None:
-        """Hear what came behind the request's head."""
-        if self._rest and self._transport is not None:
-            self._transport.data_received(self._rest)
-
-    async def elsewhere(self, elsewhere: Elsewhere) -> Relay | Answer | None:
-        """Be between the client and the owner of the session."""
-        return await self._forward.relay(self._wire, self._hello, elsewhere, beats=False)
 
 
 class _Upgrade:
-    """One request whose socket is ours (`entrance.Upgrade`)."""
+    """One request whose socket is ours (`entrance.Upgrade`); `take` says 101."""
 
-    __slots__ = (
-        "_deflate",
-        "_forward",
-        "_hello",
-        "_node",
-        "_offer",
-        "_rest",
-        "_transport",
-        "_wire",
-        "exchange",
-    )
+    __slots__ = ("_forward", "_hello", "_is_old", "_rest", "_socket", "_take", "_wire", "exchange")
 
     def __init__(
         self,
         exchange: HttpExchange,
-        offer: Offer,
-        deflate: Deflate | None,
         hello: Hello,
         wire: Wire,
-        node: Node,
         forward: Forward,
+        take: Take,
+        *,
+        is_old: bool,
     ) -> None:
         self.exchange = exchange
-        self._offer = offer
-        self._deflate = deflate
         self._hello = hello
         self._wire = wire
-        self._node = node
         self._forward = forward
-        self._transport: WebSocketTransport | None = None
+        self._take = take
+        self._is_old = is_old
+        self._socket: Socket | None = None
         self._rest = b""
 
-    def accept(self, subprotocol: str | None) -> WebSocketTransport:
+    def accept(self, subprotocol: str | None) -> Socket:
         """Say 101."""
-        accepted = accept(self._offer, subprotocol, deflate=self._deflate)
-        limits = self._hello.limits
-        self._transport, self._rest = take_socket(
-            self.exchange, accepted, self._node, limits=limits
-        )
-        return self._transport
+        self._socket, self._rest = self._take(subprotocol)
+        return self._socket
 
     def begin(self) -> None:
         """Hear what came behind the request's head."""
-        if self._rest and self._transport is not None:
-            self._transport.data_received(self._rest)
+        if self._rest and self._socket is not None:
+            self._socket.data_received(self._rest)
 
     async def elsewhere(self, elsewhere: Elsewhere) -> Relay | Answer | None:
         """Give the socket to the owner of the session, or be between them."""
-        can_go = not self.exchange.is_secure and elsewhere.user is None
+        can_go = not (self._is_old or self.exchange.is_secure or elsewhere.user is not None)
         if can_go and await self._forward.hand_over(self.exchange, elsewhere):
             return None
-        return await self._forward.relay(self._wire, self._hello, elsewhere)
+        return await self._forward.relay(self._wire, self._hello, elsewhere, beats=not self._is_old)
 
 
 def take_socket(
@@ -203,6 +126,22 @@ def take_socket(
         limits=limits or node.limits,
         max_size=max_size,
         deflate=accepted.deflate,
+        lost=exchange.lost,
+    )
+    return transport, exchange.give_away(transport)
+
+
+def _take_old(
+    exchange: HttpExchange, old: Challenge, node: Node, limits: Limits
+) -> tuple[HixieTransport, bytes]:
+    """The same for a browser of 2010: the rest of its handshake is still to come."""
+    exchange.transport.write(old.head())
+    transport = HixieTransport(
+        exchange.transport,
+        old,
+        now=node.now,
+        deadlines=node.deadlines,
+        limits=limits,
         lost=exchange.lost,
     )
     return transport, exchange.give_away(transport)

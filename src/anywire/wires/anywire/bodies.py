@@ -50,7 +50,7 @@ class Texts:
         """The texts of one payload."""
         if not payload.rest:
             return payload.data + SEPARATOR
-        return b"".join([part.data + SEPARATOR for part in _parts(payload)])
+        return b"".join([part.data + SEPARATOR for part in payload.parts()])
 
 
 class Lengths:
@@ -62,7 +62,7 @@ class Lengths:
 
     def frame(self, payload: Payload) -> bytes:
         """The messages of one payload."""
-        parts = _parts(payload)
+        parts = payload.parts()
         return b"".join([len(part.data).to_bytes(_PREFIX, "big") + part.data for part in parts])
 
 
@@ -77,7 +77,7 @@ class Records:
         """The records of one payload."""
         if not payload.rest:
             return b"data: %b\n\n" % payload.data
-        return b"".join([b"data: %b\n\n" % part.data for part in _parts(payload)])
+        return b"".join([b"data: %b\n\n" % part.data for part in payload.parts()])
 
 
 TEXTS, LENGTHS, RECORDS = Texts(), Lengths(), Records()
@@ -108,7 +108,7 @@ def downlink(carrier: Carrier, *, is_binary: bool, wait: float, gap: float) -> D
 
 def pack(payloads: Sequence[Payload]) -> bytes:
     """Messages as one body."""
-    parts = [one for payload in payloads for one in _parts(payload)]
+    parts = [one for payload in payloads for one in payload.parts()]
     if parts and not parts[0].is_text:
         return b"".join([len(part.data).to_bytes(_PREFIX, "big") + part.data for part in parts])
     return SEPARATOR.join([part.data for part in parts])
@@ -124,12 +124,6 @@ def unpack(body: bytes) -> Sequence[Message]:
         return body.decode().split(SEPARATOR.decode())
     except UnicodeDecodeError as error:
         raise ProtocolError("the body is no UTF-8", code=1007) from error
-
-
-def _parts(payload: Payload) -> Sequence[Payload]:
-    if not payload.rest:
-        return (payload,)
-    return [payload, *(one for part in payload.rest for one in _parts(part))]
 
 
 def _binary(body: bytes) -> Sequence[Message]:

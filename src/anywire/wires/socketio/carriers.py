@@ -33,7 +33,7 @@ class Packets:
         """Its packets."""
         if payload.is_text and not payload.rest:
             return payload.data
-        return SEPARATOR.join([_packet(part) for part in _parts(payload)])
+        return SEPARATOR.join([_packet(part) for part in payload.parts()])
 
 
 POLLED = Packets()
@@ -93,9 +93,3 @@ def _bytes(packet: str) -> bytes:
 
 def _packet(part: Payload) -> bytes:
     return part.data if part.is_text else b"b" + base64.b64encode(part.data)
-
-
-def _parts(payload: Payload) -> Sequence[Payload]:
-    if not payload.rest:
-        return (payload,)
-    return [payload, *(one for part in payload.rest for one in _parts(part))]

@@ -48,6 +48,8 @@ from anywire.wires.socketio.packets import (
 
 ATTACHMENTS_WITHIN = 30.0
 """Seconds from a packet to its last attachment."""
+ATTEMPTS = 16
+"""Times that a client may show who it is before it is known; the last refusal ends it."""
 UNKNOWN = "Invalid namespace"
 _LEFT = "client namespace disconnect"
 _PACKET = re.compile(rb"4(?:[23]|[56][0-9]+-)(?:(/[^,]*),)?([0-9]*)\[")
@@ -63,6 +65,7 @@ class SocketIoMachine:
     """
 
     __slots__ = (
+        "_attempts",
         "_codec",
         "_connect",
         "_engine",
@@ -117,6 +120,7 @@ class SocketIoMachine:
         self._parted: set[str] | None = None
         """Those it was put out of: what it still says there is on its way, and no fault."""
         self._is_admitted = False
+        self._attempts = 0
         self._marks = marks
         """What the marks of events for this client alone begin with, unlike all others'."""
         self._unmarked = 0
@@ -211,7 +215,8 @@ class SocketIoMachine:
             _show(join, packet.args)
         if self._is_admitted:
             return (join,)
-        return (Auth(alias, join.params, is_final=False), join)
+        self._attempts += 1
+        return (Auth(alias, join.params, is_final=self._attempts >= ATTEMPTS), join)
 
     # --- out ------------------------------------------------------------------------------------
 

@@ -144,7 +144,7 @@ def merged(payloads: Sequence[Payload]) -> bytes:
     first = payloads[0]
     if len(payloads) == 1 and not first.rest:
         return first.data
-    parts = [part.data[2:-1] for payload in payloads for part in (payload, *payload.rest)]
+    parts = [part.data[2:-1] for payload in payloads for part in payload.parts()]
     return b"a[%b]" % b",".join(parts)
 
 
