@@ -90,6 +90,9 @@ class Join(msgspec.Struct):
     """The secret of a membership of another session to go on with (`Cap.ADOPT`)."""
     mark: str | None = None
     """… and the last mark that its client heard; None: none."""
+    parts: Mapping[str, object] | None = None
+    """What the client says one by one, where it does not spell the address: `address` names the
+    channel, whose pattern is filled with these; the rest are the params. None: it spells it."""
 
 
 class Joined(msgspec.Struct):
@@ -188,6 +191,11 @@ class Presence(msgspec.Struct):
     left: Mapping[str, list[Any]]
     whole: bool = False
     position: Position | None = None
+    joined_refs: Mapping[str, list[str]] = {}
+    """For each meta that came, in its order, what tells equal metas apart; empty where the wire
+    does not carry it."""
+    left_refs: Mapping[str, list[str]] = {}
+    """… and for each that went, as it was told when it came."""
 
 
 class Past(msgspec.Struct):

@@ -60,6 +60,20 @@ async def test_without_authenticate_the_user_that_the_host_knows_is_taken() -> N
     assert found.user == User("ana")
 
 
+async def test_who_a_request_says_that_it_is_stands_in_the_credentials() -> None:
+    async def authenticate(hello: Hello) -> User | None:
+        return User(str(hello.token))
+
+    class Knowing(TestWire):
+        def open(self, hello: Hello) -> Opening | Answer:
+            opening = super().open(hello)
+            assert isinstance(opening, Opening)
+            opening.credentials = {"token": "t"}
+            return opening
+
+    assert (await admitted(Bench(authenticate=authenticate), Knowing())).user == User("t")
+
+
 async def test_an_admission_that_need_not_wait_does_not() -> None:
     bench = Bench(authenticate=judged(User("ana")))
     with pytest.raises(StopIteration):

@@ -244,6 +244,32 @@ def test_an_unknown_address_names_the_patterns() -> None:
         channels("a", "b").find("x")
 
 
+@pytest.mark.parametrize(
+    ("parts", "address", "rest"),
+    [
+        ({}, "chat", {}),
+        ({"room": "a"}, "chat:a", {}),
+        ({"room": 7, "as": "guest"}, "chat:7", {"as": "guest"}),
+        ({"room": "a", "topic": "b"}, "chat:a:b", {}),
+        ({"topic": "b"}, "chat", {"topic": "b"}),
+        ({"room": True}, "chat", {"room": True}),
+        ({"room": ["a"]}, "chat", {"room": ["a"]}),
+        ({"room": "a/b"}, "chat", {"room": "a/b"}),
+        ({"room": ""}, "chat", {"room": ""}),
+        ({"room": "a", "topic": "b:c"}, "chat:a", {"topic": "b:c"}),
+        ({"room": "a", "topic": "", "page": 1}, "chat:a", {"topic": "", "page": 1}),
+        ({"page": 1}, "chat", {"page": 1}),
+    ],
+)
+def test_a_channel_is_found_by_its_name_and_the_parts_of_its_pattern(
+    parts: dict[str, object], address: str, rest: dict[str, object]
+) -> None:
+    patterns = ("other:{room}:{topic}", "chat:{room}:{topic}", "chat:{room}", "chat", "chat:{page}")
+    found = channels(*patterns)  # no address is of the last one: another takes it first
+    # "chat:a:b:c" would be read as the room "a:b" with the topic "c": that is not what was meant.
+    assert found.fill("chat", parts) == (address, rest)
+
+
 def test_a_room_belongs_to_the_channel_of_its_address_or_of_its_first_part() -> None:
     found = channels("chat:{room}", "inbox")
     chat, inbox = found.find("chat:a")[0], found.find("inbox")[0]

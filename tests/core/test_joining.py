@@ -854,3 +854,19 @@ async def test_a_join_that_read_an_epoch_that_is_over_reads_again() -> None:
             await turns()
         joined = next(frame for frame in peer.heard if frame["t"] == "Joined")
         assert epoch in str(joined["positions"])
+
+
+async def test_an_address_may_be_told_by_the_name_of_its_channel_and_its_parts() -> None:
+    async with running() as bench:
+        heard: list[tuple[str, dict[str, object]]] = []
+        channel = bench.channel("chat:{room}")
+
+        @channel.join
+        def join(room: str, **more: object) -> None:
+            heard.append((room, more))
+
+        peer = bench.connect()
+        for alias, parts in (("one", {"room": "a", "as": "guest"}), ("two", {"room": "b"})):
+            peer.say(t="Join", address="chat", alias=alias, parts=parts)
+        assert heard == [("a", {"as": "guest"}), ("b", {})]
+        assert [member.address for member in peer.session.members.values()] == ["chat:a", "chat:b"]

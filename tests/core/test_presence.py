@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anywire.body import Body
-from anywire.core.presence import PRESENCE, Change, Here, presence_of, whole
+from anywire.core.presence import PRESENCE, Change, Here, presence_of, referred, whole
 from anywire.frames import Position, Record
 
 HOME, PHONE = b'{"on":"home"}', b'{"on":"phone"}'
@@ -99,19 +99,19 @@ def test_it_knows_which_nodes_brought_someone() -> None:
 
 def test_a_change_travels_as_json_and_comes_back_as_a_frame() -> None:
     here = Here()
-    here.enter("n1", "ana", "m1", HOME)
-    change = here.enter("n1", "ana", "m1", PHONE)
+    here.enter("n1", "ana", "m1", b'["ref 1",%b]' % HOME)
+    change = here.enter("n1", "ana", "m1", b'["ref 2",%b]' % PHONE)
     frame = presence_of("lobby", record(change.body()))
     assert frame.alias == "lobby"
-    assert frame.joined == {"ana": [{"on": "phone"}]}
-    assert frame.left == {"ana": [{"on": "home"}]}
+    assert (frame.joined, frame.joined_refs) == ({"ana": [{"on": "phone"}]}, {"ana": ["ref 2"]})
+    assert (frame.left, frame.left_refs) == ({"ana": [{"on": "home"}]}, {"ana": ["ref 1"]})
     assert frame.position == Position(3, "e")
     assert not frame.whole
 
 
 def test_a_key_of_any_characters_travels() -> None:
     key = 'a"b\\c\u2028é\x00'
-    body = Here().enter("n1", key, "m1", b"null").body()
+    body = Here().enter("n1", key, "m1", b'["",null]').body()
     assert presence_of("r", record(body)).joined == {key: [None]}
 
 
@@ -123,6 +123,7 @@ def test_a_key_of_any_characters_travels() -> None:
         Body.of({}),
         Body.of({"joined": {}}),
         Body.of({"joined": {}, "left": {"ana": 1}}),
+        Body.of({"joined": {"ana": [{"on": "phone"}]}, "left": {}}),
     ],
 )
 def test_a_record_that_is_no_change_is_refused(body: Body) -> None:
@@ -131,10 +132,20 @@ def test_a_record_that_is_no_change_is_refused(body: Body) -> None:
 
 
 def test_who_is_here_is_told_whole() -> None:
-    frame = whole("lobby", {"ana": [HOME, PHONE], "bo": [b"1"]})
+    ana = [referred("m1", HOME), referred("m2", PHONE)]
+    frame = whole("lobby", {"ana": ana, "bo": [b'["ref",1]']})
     assert frame.whole
     assert frame.joined == {"ana": [{"on": "home"}, {"on": "phone"}], "bo": [1]}
+    assert frame.joined_refs["bo"] == ["ref"]
     assert frame.left == {}
+
+
+def test_a_ref_tells_equal_metas_of_two_members_apart() -> None:
+    one, two = (msgspec.json.decode(referred(member, HOME)) for member in ("m1", "m2"))
+    assert one[1] == two[1] == {"on": "home"}
+    assert one[0] != two[0]
+    assert msgspec.json.decode(referred("m1", HOME)) == one
+    assert msgspec.json.decode(referred("m1", PHONE))[0] != one[0]
 
 
 names = st.sampled_from("abc")
@@ -159,7 +170,7 @@ def test_who_hears_the_changes_alone_knows_who_is_here(
         change = Change()
         match move:
             case ("enter", node, key, member, meta):
-                change = here.enter(node, key, member, msgspec.json.encode(meta))
+                change = here.enter(node, key, member, b'["",%d]' % meta)
                 model[key, member] = (node, meta)
             case ("exit", key, member):
                 change = here.exit(key, member)
@@ -177,7 +188,7 @@ def test_who_hears_the_changes_alone_knows_who_is_here(
         for (key, _), (_, meta) in model.items():
             expected.setdefault(key, []).append(meta)
         told = {
-            key: sorted(msgspec.json.decode(meta, type=int) for meta in metas)
+            key: sorted(msgspec.json.decode(meta)[1] for meta in metas)
             for key, metas in here.list().items()
         }
         assert told == {key: sorted(metas) for key, metas in expected.items()}

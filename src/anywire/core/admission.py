@@ -73,6 +73,8 @@ async def admit(node: "Node", wire: Wire, hello: Hello) -> Admission:
     opening = wire.open(hello)
     if isinstance(opening, Answer):
         return opening
+    if opening.credentials is not None:
+        hello.credentials = opening.credentials
     role = opening.role
     try:
         if role is not Role.NEW or opening.is_claimed:

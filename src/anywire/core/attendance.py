@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from anywire.body import Body
 from anywire.core.clock import Deadline
-from anywire.core.presence import whole
+from anywire.core.presence import referred, whole
 
 if TYPE_CHECKING:
     from anywire.core.member import Member
@@ -50,7 +50,7 @@ class Attendance:
                 raise TypeError(f"a presence key is a str, not {name!r:.80}")
             member.presence_key = name
         name = member.presence_key
-        meta = Body.of(member.meta or {}).json[1:-1]
+        meta = referred(member.id, Body.of(member.meta or {}).json[1:-1])
         await node.presence.enter(room, node.id, name, member.id, meta, LEASE, keep)
         if member.has_left:  # meanwhile, so that nobody else takes it off the list
             await node.presence.exit(room, node.id, name, member.id, keep)

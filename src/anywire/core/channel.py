@@ -97,6 +97,7 @@ class Channel:
             )
         self.name = literals[0].rstrip(":.-_") or pattern
         """What entered rooms begin with, before their slash."""
+        self._literals = literals
         self._match = re.compile(_PART.join(map(re.escape, literals)))
         self.keep = Keep(size=history, seconds=history_seconds) if history > 0 else None
         self.presence = presence
@@ -115,6 +116,20 @@ class Channel:
         """The fields of an address of this pattern; None for any other address."""
         found = self._match.fullmatch(address)
         return None if found is None else dict(zip(self.fields, found.groups(), strict=True))
+
+    def fill(self, parts: Mapping[str, object]) -> str | None:
+        """The address with these parts in its fields; None where one is missing, is neither text
+        nor an integer, or would be read as something else.
+        """
+        filled = {}
+        for field in self.fields:
+            part = parts.get(field)
+            if type(part) is not str and type(part) is not int:
+                return None
+            filled[field] = str(part)
+        values = ["", *filled.values()]
+        address = "".join(map("".join, zip(values, self._literals, strict=True)))
+        return address if self.match(address) == filled else None
 
     def join(self, function: Function) -> Function:
         """Decorate what decides whether a member may join; its value is part of the answer."""
@@ -280,6 +295,22 @@ class Channels:
                 return channel, fields
         known = ", ".join(f'"{channel.pattern}"' for channel in self) or "none"
         raise Refused("unknown_address", f'no channel takes "{address:.80}"; known: {known}')
+
+    def fill(self, name: str, parts: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+        """The address that a client means by the name of a channel and parts of its pattern, and
+        the parts that stand for nothing there.
+
+        Of the channels of that name it is the one with the most fields that these parts fill; where
+        they fill none, the name is the address.
+        """
+        address: str = name
+        taken: tuple[str, ...] = ()
+        for channel in self._patterns:
+            if channel.name == name and len(channel.fields) > len(taken):
+                filled = channel.fill(parts)
+                if filled is not None and self.find(filled)[0] is channel:
+                    address, taken = filled, channel.fields
+        return address, {key: part for key, part in parts.items() if key not in taken}
 
     def of_room(self, room: str) -> Channel | None:
         """The channel a room belongs to, by its name; None where none takes it."""

@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING
 
-from anywire.body import NO_ARGS
+import msgspec
+
+from anywire.body import NO_ARGS, Args
 from anywire.core import streaming
 from anywire.core.adoption import adopted, go_on
 from anywire.core.binding import Scope
@@ -38,6 +40,9 @@ class Memberships:
     def join(self, session: "Session", frame: Join) -> None:
         """Ask the channel, then make a member; the answer is a Joined or a Refusal."""
         alias = frame.alias
+        if frame.parts is not None:
+            frame.address, rest = self._node.channels.fill(frame.address, frame.parts)
+            frame.params = Args(msgspec.Raw(msgspec.json.encode(rest))) if rest else NO_ARGS
         is_taken = alias in session.members or (session.id, alias) in self._leaving
         may_adopt = bool(frame.token) and not is_taken and not session.has_ended
         found = adopted(self._node, session, frame) if may_adopt else None

@@ -2,9 +2,9 @@
 
 A key (a user's id, mostly) is present while at least one member stands under it; each member brings
 one meta, a JSON text. A change of a meta is a leave of the old one and a join of the new one in the
-same `Change`. Metas carry no identity on the way to clients: who hears that one left takes away one
-that is equal, and as equal metas cannot be told apart the outcome is right. Pure: no clock, no
-broker.
+same `Change`. What a member brings is its meta beside a ref that tells equal metas apart
+(`referred`); on a wire that does not carry refs, who hears that one left takes away one that is
+equal, and the outcome is right. Stores know nothing of that. Pure: no clock, no broker.
 
 >>> here = Here()
 >>> here.enter("n1", "ana", "n1.s.1", b'{"on":"phone"}').body().json
@@ -13,9 +13,11 @@ b'[{"joined":{"ana":[{"on":"phone"}]},"left":{}}]'
 {'ana': [b'{"on":"phone"}']}
 """
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -103,19 +105,57 @@ class Here:
         return {key: [meta for _, meta in members.values()] for key, members in self._metas.items()}
 
 
+def referred(member: str, meta: bytes) -> bytes:
+    """A meta as it is stored and told: `["1Nq_x3k0uB2c",{"on":"phone"}]`.
+
+    The ref is made of member and meta: the same ones have the same ref, whoever tells of them.
+    """
+    digest = hashlib.blake2b(b"%b %b" % (member.encode(), meta), digest_size=9).digest()
+    return b'["%b",%b]' % (base64.urlsafe_b64encode(digest), meta)
+
+
 def presence_of(alias: str, record: Record) -> Presence:
     """The frame that tells members at this alias what a presence record says. Raises ValueError."""
-    said = record.body.one_value
-    if not isinstance(said, dict):
-        raise ValueError("a presence record holds one object")
-    joined, left = _lists(said.get("joined")), _lists(said.get("left"))
-    return Presence(alias=alias, joined=joined, left=left, position=record.position)
+    try:
+        said = msgspec.convert(record.body.one_value, _Said)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not a presence record: {error}") from error
+    return Presence(
+        alias=alias,
+        joined=_metas(said.joined),
+        left=_metas(said.left),
+        position=record.position,
+        joined_refs=_refs(said.joined),
+        left_refs=_refs(said.left),
+    )
 
 
 def whole(alias: str, metas: Mapping[str, Sequence[bytes]]) -> Presence:
     """The frame that tells a member who is here, from what `PresenceStore.list` gave."""
-    joined = {key: [msgspec.json.decode(meta) for meta in texts] for key, texts in metas.items()}
-    return Presence(alias=alias, joined=joined, left={}, whole=True)
+    present = {key: [_pair(text) for text in texts] for key, texts in metas.items()}
+    return Presence(
+        alias=alias, joined=_metas(present), left={}, whole=True, joined_refs=_refs(present)
+    )
+
+
+Pair = tuple[str, Any]
+"""A ref and its meta."""
+
+
+class _Said(msgspec.Struct):
+    joined: dict[str, list[Pair]]
+    left: dict[str, list[Pair]]
+
+
+_pair = msgspec.json.Decoder(Pair).decode
+
+
+def _metas(pairs: Mapping[str, list[Pair]]) -> dict[str, list[Any]]:
+    return {key: [meta for _, meta in each] for key, each in pairs.items()}
+
+
+def _refs(pairs: Mapping[str, list[Pair]]) -> dict[str, list[str]]:
+    return {key: [ref for ref, _ in each] for key, each in pairs.items()}
 
 
 def _object(metas: Mapping[str, list[bytes]]) -> bytes:
@@ -123,9 +163,3 @@ def _object(metas: Mapping[str, list[bytes]]) -> bytes:
         b"%b:[%b]" % (msgspec.json.encode(key), b",".join(texts)) for key, texts in metas.items()
     ]
     return b"{%b}" % b",".join(pairs)
-
-
-def _lists(said: object) -> dict[str, list[Any]]:
-    if not isinstance(said, dict) or not all(isinstance(metas, list) for metas in said.values()):
-        raise ValueError("a presence record holds lists of metas by key")
-    return cast(dict[str, list[Any]], said)

@@ -215,7 +215,8 @@ class Hello(msgspec.Struct, kw_only=True):
     user: User | None = None
     """Whom the host already knows (a mounted framework's session)."""
     credentials: Any = None
-    """What an `Auth` frame carried, where the wire has one."""
+    """Who the client says it is, where its wire has words for that: in an `Auth` frame, or in the
+    request (`Opening.credentials`)."""
     hops: int = 0
     """How many nodes have passed this request on to who owns its session."""
 
@@ -369,6 +370,8 @@ class Opening(msgspec.Struct, kw_only=True):
     DOWNLINK: the same, so that what a lost answer carried is said again; None: it cannot be."""
     subprotocol: str | None = None
     auth: Identity = Identity.HELLO
+    credentials: Any = None
+    """What the wire found in the request of who its client is: `Hello.credentials`."""
     is_claimed: bool = False
     """The client made the id up: its owner is found in the directory, it is bound to the identity
     that opened it, and there is no token."""
