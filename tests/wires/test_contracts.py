@@ -1,5 +1,6 @@
 """The shared suite, over our wires and over three that nobody of ours designed."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,6 +12,7 @@ from anywire.wires.anywire import Own, OwnClient, PlainClient
 from anywire.wires.anywire.bodies import pack
 from anywire.wires.anywire.reading import reader
 from anywire.wires.base import Hello
+from anywire.wires.phoenix import Phoenix, PhoenixClient
 from anywire.wires.raw import Raw, RawClient
 from anywire.wires.socketio import SocketIO, SocketIoClient
 from anywire.wires.socketio.carriers import pack as packed
@@ -20,6 +22,7 @@ from tests.contracts.wire import (
     CHECKS,
     Bodies,
     Case,
+    as_text,
     codecs_that_write_different_bytes_have_different_names,
 )
 from tests.wires.strangers import odd
@@ -64,8 +67,29 @@ def array_of(hello: Hello, payloads: Sequence[Payload]) -> bytes:
     return json.dumps(texts).encode()
 
 
+def strings_of(hello: Hello, body: bytes) -> list[Message]:
+    """The messages in the answer to a long poll of Phoenix."""
+    found: list[Message] = json.loads(body).get("messages", [])
+    return found
+
+
+def lines_of(hello: Hello, payloads: Sequence[Payload]) -> bytes:
+    """What a Phoenix client says, a line each."""
+    return b"\n".join([p.data if p.is_text else base64.b64encode(p.data) for p in payloads])
+
+
+def payload_of(values: tuple[object, ...]) -> tuple[object, ...]:
+    """The one payload of Phoenix, never nothing; bytes are bytes where they are all of it."""
+    if values in ((), (None,)):
+        return ({},)
+    if len(values) > 1:
+        return ([as_text(value) for value in values],)
+    return values if isinstance(values[0], bytes) else (as_text(values[0]),)
+
+
 POLLS = {"EIO": "4", "transport": "polling"}
 SIDS = {**POLLS, "sid": "s.t"}
+TOPICS = {"vsn": "2.0.0", "token": "phx.poll.s.t"}
 ODDS = {"session": "s", "key": "k"}
 
 CASES = [
@@ -125,6 +149,26 @@ CASES = [
                 Carrier.POLL: [POLLS, {**POLLS, "sid": "s.t"}],
                 Carrier.POST: [{**POLLS, "sid": "s.t"}],
             },
+        ),
+    ),
+    Case(
+        "phoenix",
+        Phoenix(timeout=15.0),
+        PhoenixClient,
+        hello=Hello(path="/socket/websocket"),
+        refs=st.text(min_size=1, max_size=16).filter(lambda ref: not ref.strip("-").isdigit()),
+        aliases=st.text(min_size=1, max_size=30),
+        joins=True,
+        arrives=payload_of,
+        ends_say_why=False,
+        bodies=Bodies(
+            strings_of,
+            lines_of,
+            {
+                Carrier.POLL: [{"vsn": "2.0.0"}, TOPICS],
+                Carrier.POST: [TOPICS],
+            },
+            is_text=True,
         ),
     ),
     Case(
