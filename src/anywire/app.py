@@ -27,6 +27,7 @@ from anywire.servers.guest import Receive, Send
 from anywire.servers.hosting import Hosting
 from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User, Wire
+from anywire.wires.phoenix import Phoenix
 from anywire.wires.raw import Raw
 from anywire.wires.socketio import SocketIO
 from anywire.wires.sockjs import SockJS
@@ -46,6 +47,7 @@ KINDS: dict[type, str] = {
 _numbers = itertools.count()
 _WIRES: dict[str, Callable[[], Wire]] = {
     "anywire": Own,
+    "phoenix": Phoenix,
     "raw": Raw,
     "socketio": SocketIO,
     "sockjs": SockJS,
@@ -210,6 +212,7 @@ class Anywire:
         id = secrets.token_hex(4)
         node = Node(
             id=id,
+            key=b"" if folder is None else folder.key,
             door="" if folder is None else folder.door(id),
             channels=self.channels,
             backend=backend,

@@ -770,7 +770,9 @@ async def test_the_list_of_who_is_here_and_the_changes_never_cross(seed: int, ke
             await turns(random.randint(0, 3))
         await broker.settle(random)
         listed = await broker.memory.list("log")
-        expected = {key: list(map(msgspec.json.decode, metas)) for key, metas in listed.items()}
+        expected = {
+            key: [msgspec.json.decode(pair)[1] for pair in pairs] for key, pairs in listed.items()
+        }
         for roster in rosters:
             roster.read()
             assert roster.metas == expected

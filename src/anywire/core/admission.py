@@ -75,24 +75,31 @@ async def admit(node: "Node", wire: Wire, hello: Hello) -> Admission:
         return opening
     if opening.credentials is not None:
         hello.credentials = opening.credentials
-    role = opening.role
+    if opening.carrier is not None:
+        hello.carrier = opening.carrier
+    role, is_made_up = opening.role, opening.is_claimed and not opening.token
     try:
         if role is not Role.NEW or opening.is_claimed:
             node.counters.requests += not hello.hops
             owner = await owner_of(node, wire, opening)
             if owner != node.id and not hello.hops:
-                return Elsewhere(owner, role is Role.RESUME or opening.is_claimed)
+                return Elsewhere(owner, role is Role.RESUME or is_made_up)
             if role is not Role.NEW and role is not Role.RESUME:
                 attached = await _attached(node, wire, hello, opening)
                 if attached is not None:
                     return attached
-        if opening.machine is None or role is Role.UPLINK:
+        has_ended = opening.is_claimed and not is_made_up and not _may_begin(node, opening)
+        if opening.machine is None or role is Role.UPLINK or has_ended:
             return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
         if opening.auth is Identity.FRAME:
             user = User("", is_anonymous=True)
         else:
             user = await node.authenticated(hello)
-        if opening.is_claimed:
+        stands = opening.session in node.sessions
+        if stands and role is Role.RESUME and opening.is_claimed:
+            if node.resumable(wire, opening, opening.machine, user) is None:
+                return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
+        elif opening.is_claimed:
             standing = await node.claim(wire, opening.session, user)
             if standing != node.id:
                 if not hello.hops:
@@ -118,7 +125,7 @@ async def _attached(
     session = node.sessions.get(opening.session)
     if session is None or session.wire is not wire:
         return None
-    if opening.is_claimed:
+    if opening.is_claimed and not opening.token:
         user = await node.authenticated(hello)
         if not user.is_same(session.user):
             raise Refused("refused", "this session belongs to someone else")
@@ -129,6 +136,13 @@ async def _attached(
         text = "a newer connection goes on with this session"
         return wire.refuse(hello, Why(Reason.TAKEN, text=text))
     return Attached(session, opening)
+
+
+def _may_begin(node: "Node", opening: Opening) -> bool:
+    """Whether a request whose id was given away before may find or begin a session here."""
+    if opening.session in node.sessions:
+        return True
+    return opening.may_begin and not node.has_ended(opening.session)
 
 
 def _raced(

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from anywire.body import Body
@@ -49,7 +50,10 @@ from anywire.wires.base import (
 log = logging.getLogger(__name__)
 
 CLAIM = 86_400.0
-"""Seconds that a session whose id a client made up is ours; it is released when it ends."""
+"""Seconds that a session is ours whose id does not say so; it is released when it ends."""
+SPENT = 30.0
+"""Seconds after its end that a session's id is still known, where the id was given away before the
+session began: a request for it that comes late begins no new one."""
 
 Authenticate = Callable[[Hello], Awaitable[User | None]]
 But = Member | Room | Iterable[Member | Room] | None
@@ -70,10 +74,13 @@ class Node:
         authenticate: Authenticate | None = None,
         reserved: Mapping[str, str] | None = None,
         id: str = "",
+        key: bytes = b"",
         door: str = "",
         make_outbox: Callable[..., Outbox] = Outbox,
     ) -> None:
         self.id = id or secrets.token_hex(4)
+        self.key = key or secrets.token_bytes(32)
+        """What all nodes of the app know, and nobody else."""
         self.channels = channels
         self.broker: Broker = backend
         self.history: History = backend
@@ -107,7 +114,7 @@ class Node:
         self.breaks = 0
         """How often deliveries were broken: what was read before is then no longer true."""
         self._door = door
-        self._claims: dict[str, str] = {}  # sessions whose ids clients minted: by id, their wire
+        self._claims: dict[str, str] = {}  # sessions whose ids do not name us: by id, their wire
         self._mark = 0
 
     async def start(self) -> None:
@@ -180,12 +187,13 @@ class Node:
             found = self.resumable(wire, opening, machine, user)
             if found is not None and found.resume(transport, machine, opening, now):
                 return found
-            opening = Opening(
-                machine=machine,
-                session=hello.id(SESSION_ID),
-                subprotocol=opening.subprotocol,
-                auth=opening.auth,
-            )
+            if not opening.is_claimed:
+                opening = Opening(
+                    machine=machine,
+                    session=hello.id(SESSION_ID),
+                    subprotocol=opening.subprotocol,
+                    auth=opening.auth,
+                )
         session = Session(self, wire, hello, opening, machine, user)
         self.sessions[session.id] = session
         if session.is_admitted:
@@ -204,7 +212,9 @@ class Node:
         The codec too: what is kept is written already.
         """
         found = self.sessions.get(opening.session)
-        if found is None or found.wire is not wire or machine.codec is not found.codec:
+        if found is None or found.wire is not wire:
+            return None
+        if machine.codec is not found.codec and not opening.keeps_codec:
             return None
         if self.is_stopping or not found.accepts(opening.token):
             return None
@@ -231,7 +241,10 @@ class Node:
         """The session has ended."""
         self.detached.pop(session, None)
         self.sessions.pop(session.id, None)
-        self.disclaim(session.id)
+        if session.token and session.id in self._claims:
+            self.deadlines.at(self.now() + SPENT, partial(self.disclaim, session.id))
+        else:
+            self.disclaim(session.id)
         mates = self.users.get(session.user.id, ())
         if isinstance(mates, set) and len(mates) > 1:
             mates.discard(session)
@@ -239,7 +252,7 @@ class Node:
             del self.users[session.user.id]
 
     async def claim(self, wire: Wire, session: str, user: User) -> str:
-        """Own a session whose id its client made up; returns the owner that stands.
+        """Own a session whose id does not say whose it is; returns the owner that stands.
 
         Raises Refused when it belongs to another identity.
         """
@@ -248,6 +261,10 @@ class Node:
         if standing == self.id:
             self._claims[session] = wire.name
         return standing
+
+    def has_ended(self, session: str) -> bool:
+        """Whether a session under this id that was ours has ended not long ago."""
+        return session in self._claims and session not in self.sessions
 
     def disclaim(self, session: str) -> None:
         """Own it no more: it has ended, or was not opened after all."""

@@ -1,8 +1,10 @@
 """Ownership: which node a session belongs to, from any of its requests.
 
-An id that we minted begins with the sign of the node that did. An id that a client minted stands in
-the directory; a first request goes to the node that rendezvous hashing names, so that requests that
-race meet there. A node that is gone owns nothing.
+An id that we minted begins with the sign of the node that did. An id that says nothing of that
+stands in the directory: one that a client minted, whose first request goes to the node that
+rendezvous hashing names, so that requests that race meet there; and one that a wire gave away
+before its session began, which it does where its first request lands. A node that is gone owns
+nothing.
 """
 
 import hashlib
@@ -36,7 +38,7 @@ async def owner_of(node: "Node", wire: Wire, opening: Opening) -> str:
     """Who owns the session of this opening; this node where the owner is gone or unknown, or has no
     door.
 
-    Suspends for ids that clients minted only.
+    Suspends for ids only that stand in the directory.
     """
     alive = {other for other, door in node.nodes.doors().items() if door or other == node.id}
     if not opening.is_claimed:
@@ -48,4 +50,6 @@ async def owner_of(node: "Node", wire: Wire, opening: Opening) -> str:
     standing = await node.directory.owner(wire.name, opening.session)
     if standing is not None and standing in alive:
         return standing
+    if opening.token:
+        return node.id  # nobody else has been asked for it: it begins where it lands
     return rendezvous(alive, f"{wire.name} {opening.session}") or node.id

@@ -163,7 +163,8 @@ class Session:
         """Members this session ever had: the next one's number."""
         self.resumes = resumes
         """It outlives a transport that was cut."""
-        own = opening.token if opening.role is Role.NEW else ""  # else its client made it up
+        # Else its client made it up.
+        own = opening.token if opening.role is Role.NEW or opening.is_claimed else ""
         self.token = own or (hello.id(TOKEN_ID) if resumes else "")
         self._old_token = ""
         self._probed = 0
@@ -309,9 +310,12 @@ class Session:
             return False
         self._cancel_expiry()
         machine.received = self.machine.received
+        if opening.keeps_codec:
+            machine.codec = self.codec
         self.machine = machine
-        # The one it showed, not the last one given: a peer may be cut twice before it hears.
-        self._old_token, self.token = opening.token, self.node.new_token()
+        if not opening.is_claimed:
+            # The one it showed, not the last one given: a peer may be cut twice before it hears.
+            self._old_token, self.token = opening.token, self.node.new_token()
         self._read_caps()
         self._link(transport)
         machine.heard(now)
@@ -485,6 +489,16 @@ class Session:
         if transport is not None:
             transport.close(code, text)
 
+    def left(self, code: int, text: str) -> None:
+        """The peer says goodbye; memberships that may go on elsewhere wait for that."""
+        transport = self.transport
+        if transport is None or not self.resumes or not self.machine.caps & Cap.ADOPT:
+            self.close(code, text)
+            return
+        self._write_now(transport, self.machine.send(Bye(code, text)))
+        self.detached(transport, code, text, is_clean=False)
+        transport.close(code, text)
+
     def abort(self, code: int, text: str) -> None:
         """End without a word and hang up at once."""
         transport = self.transport
@@ -554,19 +568,9 @@ class Session:
             case Auth():
                 dispatcher.authenticate(self, frame)
             case Bye():
-                self._left(1000 if frame.code < 1000 else frame.code, frame.text)
+                self.left(1000 if frame.code < 1000 else frame.code, frame.text)
             case _:
                 raise ProtocolError(f"a client does not send {type(frame).__name__}", code=4400)
-
-    def _left(self, code: int, text: str) -> None:
-        """The peer says goodbye; memberships that may go on elsewhere wait for that."""
-        transport = self.transport
-        if transport is None or not self.resumes or not self.machine.caps & Cap.ADOPT:
-            self.close(code, text)
-            return
-        self._write_now(transport, self.machine.send(Bye(code, text)))
-        self.detached(transport, code, text, is_clean=False)
-        transport.close(code, text)
 
     def _answered(self) -> None:
         """The peer has answered a probe of its wire: it has what was written before."""

@@ -61,6 +61,7 @@ def hello_of(
         parts=found.parts,
         seed=secrets.token_bytes(32),
         sign=node.id,
+        key=node.key,
         clock=node.wall() - node.now(),
         limits=found.route.mount.limits or node.limits,
     )

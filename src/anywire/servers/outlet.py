@@ -90,7 +90,9 @@ class ExchangeOutlet:
             return
         downlink = self.downlink
         headers, last = self._told(farewell)
-        if downlink.pack is not None:
+        if downlink.gone is not None and farewell is not None and downlink.pack is not None:
+            self._exchange.respond(Reply(downlink.gone, [*self._headers, *headers], b""))
+        elif downlink.pack is not None:
             has_left = farewell is None or farewell.code == 1000  # the client, by its own word
             body = downlink.idle if has_left else downlink.closed or downlink.idle
             self._exchange.respond(Reply(200, [*self._headers, *headers], body))

@@ -102,6 +102,8 @@ class Requests:
                 exchange.respond(_reply(messages, opening.headers))
             # A session that was resumed meanwhile has another transport: its client repeats this.
             elif await transport.take(messages, uplink.first):
+                if uplink.is_goodbye:
+                    session.left(1000, "")
                 exchange.respond(_reply(uplink.taken, opening.headers))
             else:
                 refuse(exchange, _gone(wire, hello))
@@ -184,7 +186,7 @@ class Requests:
         session, transport = self._known.get(opening.session, (None, None))
         if session is None or transport is None or not session.has_ended:
             return None
-        is_its = opening.is_claimed or session.accepts(opening.token)
+        is_its = _is_nobodys(opening) or session.accepts(opening.token)
         return opening if is_its and transport.is_closing else None
 
     def _parting(self, opening: Opening, user: User | None) -> HttpTransport | None:
@@ -195,9 +197,14 @@ class Requests:
         session, transport = self._known.get(opening.session, (None, None))
         if session is None or not session.has_ended:
             return None
-        if opening.is_claimed:
+        if _is_nobodys(opening):
             return transport if user is not None and user.is_same(session.user) else None
         return transport if session.accepts(opening.token) else None
+
+
+def _is_nobodys(opening: Opening) -> bool:
+    """Whether a client made this id up: it is no secret, and nothing else is shown."""
+    return opening.is_claimed and not opening.token
 
 
 def _rewound(transport: HttpTransport, attached: Attached) -> bool:

@@ -219,6 +219,7 @@ class MemoryDialer:
             parts=found.parts,
             seed=secrets.token_bytes(32),
             sign=node.id,
+            key=node.key,
             clock=node.wall() - node.now(),
             limits=node.limits,
             user=self._user,

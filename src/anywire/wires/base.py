@@ -209,6 +209,8 @@ class Hello(msgspec.Struct, kw_only=True):
     """32 fresh random bytes, made by the host: randomness is an input."""
     sign: str = ""
     """The owner's sign, with which every id made here begins."""
+    key: bytes = b""
+    """What this app's nodes know and nobody else: wires sign with it what they want back."""
     clock: float = 0.0
     """Unix time minus loop time, in seconds."""
     limits: Limits = Limits()
@@ -314,6 +316,8 @@ class Downlink(msgspec.Struct, frozen=True, kw_only=True):
     """What ends a poll that has nothing to say."""
     closed: bytes = b""
     """… and one whose session is over."""
+    gone: int | None = None
+    """The status of an answer that says that the session is over, where a status does."""
     farewell: Farewell | None = None
     """How the close code and reason are told: headers of the last poll's answer, the last part of a
     stream. None: in payloads, or not."""
@@ -334,6 +338,8 @@ class Uplink(msgspec.Struct, frozen=True, kw_only=True):
     None: the client does not say."""
     is_alone: bool = False
     """A second request while one is being read ends the session."""
+    is_goodbye: bool = False
+    """The client leaves with it."""
 
 
 class Verdict(Enum):
@@ -373,8 +379,16 @@ class Opening(msgspec.Struct, kw_only=True):
     credentials: Any = None
     """What the wire found in the request of who its client is: `Hello.credentials`."""
     is_claimed: bool = False
-    """The client made the id up: its owner is found in the directory, it is bound to the identity
-    that opened it, and there is no token."""
+    """The id does not name its owner, who is found in the directory. Without a `token` the client
+    made the id up: it is bound to the identity that opened it, and first requests that race meet at
+    one node. With one, the wire gave both away before there was a session: it begins where the
+    first request lands, also for RESUME and DOWNLINK, if `may_begin`, and has no other secret."""
+    may_begin: bool = True
+    """… and else there is no such session, if none stands."""
+    keeps_codec: bool = False
+    """For RESUME: the request does not say what is spoken; the machine is told (`codec`)."""
+    carrier: Carrier | None = None
+    """What carries this request, where its route alone does not tell."""
     downlink: Downlink | None = None
     """How this request is answered, if it is one for what the session says."""
     uplink: Uplink | None = None

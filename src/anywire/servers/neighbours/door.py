@@ -242,6 +242,7 @@ class Door:
         return found, replace(
             hello,
             sign=node.id,
+            key=node.key,
             clock=node.wall() - node.now(),
             limits=found.route.mount.limits or node.limits,
             hops=hello.hops + 1,

@@ -195,7 +195,7 @@ class Forward:
             except Refused as refused:
                 why = Why(Reason.FORBIDDEN, code=refused.code, text=refused.text, data=refused.data)
                 return wire.refuse(hello, why)
-        return msgspec.msgpack.encode(msgspec.structs.replace(hello, user=user, hops=1))
+        return msgspec.msgpack.encode(msgspec.structs.replace(hello, user=user, hops=1, key=b""))
 
     async def _knock(
         self,
