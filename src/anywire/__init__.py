@@ -21,6 +21,7 @@ from anywire.limits import Limits
 from anywire.payload import Policy
 from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User
+from anywire.wires.phoenix import Phoenix
 from anywire.wires.raw import Raw
 from anywire.wires.socketio import EngineIO, SocketIO
 from anywire.wires.sockjs import SockJS
@@ -43,6 +44,7 @@ __all__ = [
     "Member",
     "Needs",
     "Own",
+    "Phoenix",
     "Policy",
     "Position",
     "ProtocolError",

@@ -47,10 +47,10 @@ KINDS: dict[type, str] = {
 _numbers = itertools.count()
 _WIRES: dict[str, Callable[[], Wire]] = {
     "anywire": Own,
-    "phoenix": Phoenix,
     "raw": Raw,
     "socketio": SocketIO,
     "sockjs": SockJS,
+    "phoenix": Phoenix,
 }
 
 

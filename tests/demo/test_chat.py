@@ -11,11 +11,13 @@ import pytest
 from anywire import Anywire, Closed, Limits, Refused
 from anywire.demo.chat import make_app
 from anywire.payload import Message
-from anywire.testing import WIRES, Clock, MemoryDialer, connect, running
+from anywire.testing import Clock, MemoryDialer, connect, running
 from anywire.wires.base import Request
 
 TOKEN = "open sesame"
 SHOWN = "token=open%20sesame"
+WIRES = ("anywire", "anywire.msgpack", "raw", "socketio", "sockjs")
+"""Those that the demo speaks."""
 MANY = ("anywire", "anywire.msgpack")
 """Wires on which the client is told answers."""
 GUESTS = [wire for wire in WIRES if wire != "socketio"]

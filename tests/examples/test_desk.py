@@ -14,6 +14,7 @@ from tests.cli.commands import serving
 
 NAMELESS = {"raw", "sockjs"}
 ANSWERING = pytest.mark.parametrize("wire", [wire for wire in WIRES if wire not in NAMELESS])
+CALLED = pytest.mark.parametrize("wire", ["anywire", "anywire.msgpack", "socketio"])
 STREAMING = pytest.mark.parametrize("wire", [wire for wire in WIRES if "anywire" in wire])
 ACME = {"symbol": "ACME", "price": 278.0}
 
@@ -52,7 +53,7 @@ async def test_a_stream_of_orders_is_added_up(wire: str) -> None:
             await desk.call("bulk", uploads=[[{"symbol": "ACME", "amount": "many"}]])
 
 
-@ANSWERING
+@CALLED
 async def test_a_deal_asks_back_and_tells_the_others(wire: str) -> None:
     asked = []
 

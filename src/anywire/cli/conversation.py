@@ -36,6 +36,7 @@ from anywire.payload import Message, Payload
 from anywire.wires.anywire import OwnClient
 from anywire.wires.anywire.codec import SUBPROTOCOLS
 from anywire.wires.base import Cap, Client, Request
+from anywire.wires.phoenix import PhoenixClient
 from anywire.wires.socketio import SocketIoClient
 from anywire.wires.sockjs import SockJsClient
 
@@ -47,12 +48,14 @@ CLIENTS: Mapping[str, Callable[[str | None], Client]] = {
     "anywire": lambda subprotocol: OwnClient(
         subprotocol or next(iter(SUBPROTOCOLS)), limits=Limits(message=MOST)
     ),
+    "phoenix": lambda subprotocol: PhoenixClient(Limits(message=MOST)),
     "socketio": lambda subprotocol: SocketIoClient(Limits(message=MOST)),
     "sockjs": lambda subprotocol: SockJsClient(limits=Limits(message=MOST)),
 }
 """What makes the client machine of a wire, given the subprotocol asked for, if one was."""
 KNOWN_SUBPROTOCOLS: Mapping[str, Sequence[str]] = {
     "anywire": tuple(SUBPROTOCOLS),
+    "phoenix": (),
     "socketio": (),
     "sockjs": (),
 }

@@ -17,11 +17,12 @@ from anywire.testing.pipe import MemoryDialer
 from anywire.testing.running import held
 from anywire.wires.anywire import OwnClient
 from anywire.wires.base import Client, User
+from anywire.wires.phoenix import PhoenixClient
 from anywire.wires.raw import RawClient
 from anywire.wires.socketio import SocketIoClient
 from anywire.wires.sockjs import SockJsClient
 
-WIRES = ("anywire", "anywire.msgpack", "raw", "socketio", "sockjs")
+WIRES = ("anywire", "anywire.msgpack", "raw", "socketio", "sockjs", "phoenix")
 """Every wire a test can be parametrised over: names for `connect(wire=…)`."""
 TIMEOUT = 2.0
 """Seconds a wait may take before the test fails with the log of messages."""
@@ -32,6 +33,7 @@ _MACHINES: dict[str, tuple[str, Callable[[str], Client]]] = {
     "raw": ("/raw/{address}", RawClient),
     "socketio": ("/socket.io/", lambda _: SocketIoClient()),
     "sockjs": ("/sockjs/{address}/000/test/websocket", SockJsClient),
+    "phoenix": ("/socket/websocket", lambda _: PhoenixClient()),
 }
 
 
