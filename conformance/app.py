@@ -12,14 +12,15 @@ options that its suites ask for.
 | `/socket.io/` | see `socketio.py` | the suite of Socket.IO |
 | `/socket.io-app/`, `/socket.io-cluster/` | with and without recovery | `socket.io-client` |
 | `/sockjs/…` | see `sockjs.py` | the suite of SockJS, `sockjs-client` |
+| `/socket` | see `phoenix.py` | the npm package `phoenix` |
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from anywire import Anywire, Raw
+from anywire import Anywire, Hello, Raw, User
 from anywire.limits import Deflate, Limits
-from conformance import socketio, sockjs
+from conformance import phoenix, socketio, sockjs
 
 MEBIBYTE = 1024 * 1024
 LARGEST = 16 * MEBIBYTE
@@ -63,11 +64,26 @@ app = Anywire(
         ),
         *socketio.mounts(),
         *sockjs.mounts(),
+        *phoenix.mounts(),
     ],
     fallback=site,
 )
 socketio.offer(app)
 sockjs.offer(app)
+phoenix.offer(app)
+USERS: dict[str, Callable[[Hello], User]] = {phoenix.PATH: phoenix.who}
+"""Who a client is, by what its path begins with; elsewhere nobody is anybody."""
+
+
+@app.authenticate
+def who(hello: Hello) -> User | None:
+    """Ask the mount, where that wants to know."""
+    for path, ask in USERS.items():
+        if hello.path.startswith(path):
+            return ask(hello)
+    return None
+
+
 echo = app.channel("echo")
 
 

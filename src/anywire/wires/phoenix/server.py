@@ -36,6 +36,8 @@ MARK = "phx.poll."
 """What the token of a session on polls begins with: an application's own may stand in its place, as
 the parameter `token`.
 """
+GAP = 1.5
+"""How long a client has for its next poll, in times that a poll may wait."""
 _VERSION = re.compile(r"([12])\.[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _STATUSES = {Reason.FORBIDDEN: 403, Reason.UNKNOWN: 410, Reason.OWNER_GONE: 410}
 """In the body of a poll's answer; after any other a client tries again, which 500 makes it do."""
@@ -47,7 +49,8 @@ class Phoenix:
 
     A topic is an address, behind `prefix`. A token that the client shows (`authToken`) is
     `hello.token`, its parameters are `hello.query`. `timeout`: seconds without a message, after
-    which a WebSocket is closed; `longpoll`: seconds that a poll waits (None: no long polls).
+    which a WebSocket is closed; `longpoll`: seconds that a poll waits (None: no long polls);
+    who does not poll again in one and a half times as many is gone.
     `limits`, `origins`, `deflate`: see `Mount`.
 
     >>> wire = Phoenix("/socket")
@@ -130,7 +133,7 @@ class Phoenix:
     def _request(self, hello: Hello, wait: float) -> Opening | Answer:
         token = hello.headers.get(POLL_HEADER) or hello.query.get("token", "")
         session, _, secret = token.removeprefix(MARK).rpartition(".")
-        gap = hello.limits.poll_gap
+        gap = GAP * wait
         if token.startswith(MARK) and session and secret:
             is_poll = hello.carrier is Carrier.POLL
             kind = hello.headers.get("content-type", "")
