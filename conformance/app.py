@@ -20,7 +20,7 @@ from typing import Any
 
 from anywire import Anywire, Hello, Raw, User
 from anywire.limits import Deflate, Limits
-from conformance import phoenix, socketio, sockjs
+from conformance import phoenix, signalr, socketio, sockjs
 
 MEBIBYTE = 1024 * 1024
 LARGEST = 16 * MEBIBYTE
@@ -65,13 +65,15 @@ app = Anywire(
         *socketio.mounts(),
         *sockjs.mounts(),
         *phoenix.mounts(),
+        *signalr.mounts(),
     ],
     fallback=site,
 )
 socketio.offer(app)
 sockjs.offer(app)
 phoenix.offer(app)
-USERS: dict[str, Callable[[Hello], User]] = {phoenix.PATH: phoenix.who}
+signalr.offer(app)
+USERS: dict[str, Callable[[Hello], User | None]] = {phoenix.PATH: phoenix.who, signalr.PATH: signalr.who}
 """Who a client is, by what its path begins with; elsewhere nobody is anybody."""
 
 

@@ -30,6 +30,7 @@ from anywire.core.binding import Scope
 from anywire.errors import ConfigurationError
 from anywire.wires.base import Answer, Wire
 from anywire.wires.phoenix import Phoenix
+from anywire.wires.signalr import SignalR
 from anywire.wires.socketio import SocketIO
 from anywire.wires.sockjs import SockJS
 from tests.core.support import Clock, Peer, TestTransport, TestWire, turns
@@ -88,11 +89,12 @@ def made(**options: Any) -> tuple[Anywire, Client]:
 
 def test_the_default_wires_are_all_of_ours() -> None:
     wires = Anywire().wires
-    assert [type(wire) for wire in wires] == [Own, Raw, SocketIO, SockJS, Phoenix]
+    assert [type(wire) for wire in wires] == [Own, Raw, SignalR, SocketIO, SockJS, Phoenix]
     paths = [[route.path for route in wire.routes()] for wire in wires]
-    own, raw, socketio, sockjs, phoenix = paths
+    own, raw, signalr, socketio, sockjs, phoenix = paths
     requests = [f"/ws/{carrier}" for carrier in ("events", "stream", "poll") for _ in "GP"]
     assert own + raw == ["/ws", *requests, "/raw/{address}"]
+    assert set(signalr) == {"/signalr/{address}", "/signalr/{address}/negotiate"}
     assert set(socketio) == {"/socket.io", "/socket.io/"}
     assert all(path.startswith("/sockjs/{address}") for path in sockjs)
     assert set(phoenix) == {"/socket/longpoll", "/socket/websocket"}

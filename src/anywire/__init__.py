@@ -23,6 +23,7 @@ from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User
 from anywire.wires.phoenix import Phoenix
 from anywire.wires.raw import Raw
+from anywire.wires.signalr import SignalR
 from anywire.wires.socketio import EngineIO, SocketIO
 from anywire.wires.sockjs import SockJS
 
@@ -51,6 +52,7 @@ __all__ = [
     "Raw",
     "Refused",
     "Room",
+    "SignalR",
     "SockJS",
     "SocketIO",
     "Unsupported",

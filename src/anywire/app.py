@@ -29,6 +29,7 @@ from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User, Wire
 from anywire.wires.phoenix import Phoenix
 from anywire.wires.raw import Raw
+from anywire.wires.signalr import SignalR
 from anywire.wires.socketio import SocketIO
 from anywire.wires.sockjs import SockJS
 
@@ -48,6 +49,7 @@ _numbers = itertools.count()
 _WIRES: dict[str, Callable[[], Wire]] = {
     "anywire": Own,
     "raw": Raw,
+    "signalr": SignalR,
     "socketio": SocketIO,
     "sockjs": SockJS,
     "phoenix": Phoenix,

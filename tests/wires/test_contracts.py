@@ -14,6 +14,9 @@ from anywire.wires.anywire.reading import reader
 from anywire.wires.base import Hello
 from anywire.wires.phoenix import Phoenix, PhoenixClient
 from anywire.wires.raw import Raw, RawClient
+from anywire.wires.signalr import SignalR, SignalRClient
+from anywire.wires.signalr.carriers import pack as hub_packed
+from anywire.wires.signalr.token import mint
 from anywire.wires.socketio import SocketIO, SocketIoClient
 from anywire.wires.socketio.carriers import pack as packed
 from anywire.wires.socketio.carriers import unpack
@@ -92,6 +95,13 @@ SIDS = {**POLLS, "sid": "s.t"}
 TOPICS = {"vsn": "2.0.0", "token": "phx.poll.s.t"}
 ODDS = {"session": "s", "key": "k"}
 
+HUB_ID = {"id": mint(bytes(16), now=0.0, resumes=False, key=b"")[1]}
+HUB_BODIES = Bodies(
+    lambda hello, body: [body] if body else [],
+    lambda hello, payloads: hub_packed(payloads)[0],
+    {Carrier.POLL: [HUB_ID], Carrier.POST: [HUB_ID]},
+)
+
 CASES = [
     Case("json", Own(), lambda: OwnClient("anywire.json.1"), bodies=own_bodies("anywire.json.1")),
     Case(
@@ -127,6 +137,30 @@ CASES = [
         alias="lobby",
         has_lists=False,
         bodies=Bodies(frames_of, array_of),
+    ),
+    Case(
+        "signalr",
+        SignalR(),
+        lambda: SignalRClient("lobby"),
+        hello=Hello(path="/signalr/lobby", address="lobby"),
+        alias="lobby",
+        refs=st.text(min_size=1, max_size=16).filter(lambda ref: ref[0] != "~"),
+        questions=st.integers(0, 2**53),
+        cancels=False,
+        answers_have_lists=False,
+        bodies=HUB_BODIES,
+    ),
+    Case(
+        "signalr.msgpack",
+        SignalR(),
+        lambda: SignalRClient("lobby", protocol="messagepack"),
+        hello=Hello(path="/signalr/lobby", address="lobby"),
+        alias="lobby",
+        refs=st.text(min_size=1, max_size=16).filter(lambda ref: ref[0] != "~"),
+        questions=st.integers(0, 2**53),
+        cancels=False,
+        answers_have_lists=False,
+        bodies=HUB_BODIES,
     ),
     Case(
         "socketio",

@@ -35,7 +35,7 @@ _CONNECTING = {
     "join": "--join",
 }
 """Options that mean nothing to a listener, and how to name them."""
-_SINGLE = ("raw", "sockjs")
+_SINGLE = ("raw", "sockjs", "signalr")
 """Wires whose URL names the one address there is."""
 _HOMES = {"socketio": ["/"]}
 """What is joined without --join, where a wire has such a place."""

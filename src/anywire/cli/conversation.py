@@ -37,6 +37,7 @@ from anywire.wires.anywire import OwnClient
 from anywire.wires.anywire.codec import SUBPROTOCOLS
 from anywire.wires.base import Cap, Client, Request
 from anywire.wires.phoenix import PhoenixClient
+from anywire.wires.signalr import SignalRClient
 from anywire.wires.socketio import SocketIoClient
 from anywire.wires.sockjs import SockJsClient
 
@@ -49,6 +50,7 @@ CLIENTS: Mapping[str, Callable[[str | None], Client]] = {
         subprotocol or next(iter(SUBPROTOCOLS)), limits=Limits(message=MOST)
     ),
     "phoenix": lambda subprotocol: PhoenixClient(Limits(message=MOST)),
+    "signalr": lambda subprotocol: SignalRClient(limits=Limits(message=MOST)),
     "socketio": lambda subprotocol: SocketIoClient(Limits(message=MOST)),
     "sockjs": lambda subprotocol: SockJsClient(limits=Limits(message=MOST)),
 }
@@ -56,6 +58,7 @@ CLIENTS: Mapping[str, Callable[[str | None], Client]] = {
 KNOWN_SUBPROTOCOLS: Mapping[str, Sequence[str]] = {
     "anywire": tuple(SUBPROTOCOLS),
     "phoenix": (),
+    "signalr": (),
     "socketio": (),
     "sockjs": (),
 }

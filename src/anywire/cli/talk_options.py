@@ -131,7 +131,7 @@ def add_talking(parser: Parser) -> None:
         None,
         "--join",
         "ADDRESS",
-        "join this (not with raw or sockjs); events go to the first",
+        "join this (not with raw, sockjs or signalr); events go to the first",
     )
     group.add_argument(
         "--json", action="store_true", help="JSON lines, out and in: time, direction, type, data"

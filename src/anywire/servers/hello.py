@@ -63,6 +63,7 @@ def hello_of(
         sign=node.id,
         key=node.key,
         clock=node.wall() - node.now(),
+        time=node.wall(),
         limits=found.route.mount.limits or node.limits,
     )
 

@@ -19,10 +19,20 @@ from anywire.wires.anywire import OwnClient
 from anywire.wires.base import Client, User
 from anywire.wires.phoenix import PhoenixClient
 from anywire.wires.raw import RawClient
+from anywire.wires.signalr import SignalRClient
 from anywire.wires.socketio import SocketIoClient
 from anywire.wires.sockjs import SockJsClient
 
-WIRES = ("anywire", "anywire.msgpack", "raw", "socketio", "sockjs", "phoenix")
+WIRES = (
+    "anywire",
+    "anywire.msgpack",
+    "raw",
+    "socketio",
+    "sockjs",
+    "signalr",
+    "signalr.msgpack",
+    "phoenix",
+)
 """Every wire a test can be parametrised over: names for `connect(wire=…)`."""
 TIMEOUT = 2.0
 """Seconds a wait may take before the test fails with the log of messages."""
@@ -31,6 +41,11 @@ _MACHINES: dict[str, tuple[str, Callable[[str], Client]]] = {
     "anywire": ("/ws", lambda _: OwnClient("anywire.json.1")),
     "anywire.msgpack": ("/ws", lambda _: OwnClient("anywire.msgpack.1")),
     "raw": ("/raw/{address}", RawClient),
+    "signalr": ("/signalr/{address}", SignalRClient),
+    "signalr.msgpack": (
+        "/signalr/{address}",
+        lambda address: SignalRClient(address, protocol="messagepack"),
+    ),
     "socketio": ("/socket.io/", lambda _: SocketIoClient()),
     "sockjs": ("/sockjs/{address}/000/test/websocket", SockJsClient),
     "phoenix": ("/socket/websocket", lambda _: PhoenixClient()),

@@ -74,6 +74,7 @@ class Conversation:
             link.start(self)
             for frame in frames:
                 self._take(frame)
+            self._write(self._machine.due())
             if self._is_single:
                 return
             welcome = await self._opened

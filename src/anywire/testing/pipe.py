@@ -221,6 +221,7 @@ class MemoryDialer:
             sign=node.id,
             key=node.key,
             clock=node.wall() - node.now(),
+            time=node.wall(),
             limits=node.limits,
             user=self._user,
             hops=0 if self._user is None else 1,  # somebody else has asked who it is

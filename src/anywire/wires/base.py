@@ -213,6 +213,8 @@ class Hello(msgspec.Struct, kw_only=True):
     """What this app's nodes know and nobody else: wires sign with it what they want back."""
     clock: float = 0.0
     """Unix time minus loop time, in seconds."""
+    time: float = 0.0
+    """When the request came, in unix time."""
     limits: Limits = Limits()
     user: User | None = None
     """Whom the host already knows (a mounted framework's session)."""
