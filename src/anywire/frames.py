@@ -196,6 +196,8 @@ class Presence(msgspec.Struct):
     does not carry it."""
     left_refs: Mapping[str, list[str]] = {}
     """… and for each that went, as it was told when it came."""
+    stays: Mapping[str, Any] = {}
+    """For each key that one has left and others still stand under, their newest meta."""
 
 
 class Past(msgspec.Struct):

@@ -78,8 +78,10 @@ FULL = Cap.REPLY | Cap.CALL | Cap.STREAM | Cap.PRESENCE | Cap.RECOVER | Cap.MANY
 
 FRAMES: dict[str, type[Frame]] = {
     kind.__name__: kind
-    for kind in (Auth, Join, Leave, Event, Reply, Item, End, Cancel, Past, Ack, Beat, Bye, Welcome)
-}
+    for kind in (
+        Auth, Join, Leave, Event, Reply, Item, End, Cancel, Past, Presence, Ack, Beat, Bye, Welcome
+    )
+}  # fmt: skip
 UNCOUNTED = ("Ack", "Beat", "Auth", "Bye", "Welcome")
 
 

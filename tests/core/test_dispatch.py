@@ -666,6 +666,75 @@ async def test_a_broker_that_fails_is_our_bug(caplog: pytest.LogCaptureFixture) 
         assert "the disk" not in json.dumps(reply)
 
 
+async def test_who_asks_who_is_present_is_told_the_whole_of_it() -> None:
+    async with running() as bench:
+        channel = bench.channel("desk", presence=True)
+
+        @channel.join
+        async def join(member: Member) -> None:
+            await member.track(on="phone")
+
+        peer = bench.connect()
+        peer.join("desk")
+        await turns()
+        peer.news()
+        peer.say("Presence", alias="desk", joined={}, left={}, whole=True)
+        await turns()
+        [told] = peer.news()
+        assert (told["t"], told["whole"]) == ("Presence", True)
+        assert list(told["joined"].values()) == [[{"on": "phone"}]]
+        assert not peer.session.streams
+
+
+async def test_who_asks_where_nobody_could_be_present_is_refused() -> None:
+    async with running() as bench:
+        bench.channel("desk")
+        peer = joined(bench)
+        for alias in ("desk", "log"):
+            peer.say("Presence", alias=alias, joined={}, left={}, whole=True)
+        told = [(one["alias"], one["event"], one["code"]) for one in peer.news()]
+        assert told == [
+            ("desk", "presence", "unsupported"),
+            ("log", "presence", "unknown_address"),
+        ]
+
+
+class SlowPresence:
+    """A store that answers when a test says so; the rest is the broker's."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.answers: list[asyncio.Future[Any]] = []
+        bench.node.presence = self
+
+    async def list(self, room: str) -> Any:
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return await self.answers[-1]
+
+
+async def test_who_asks_who_is_present_again_meanwhile_gets_one_answer_and_may_leave() -> None:
+    async with running(limits=Limits(calls=1)) as bench:
+        bench.channel("{name}", presence=True)
+        peer = bench.connect()
+        peer.join("a")
+        peer.join("b")
+        await turns()
+        peer.news()
+        store, slow = bench.node.presence, SlowPresence(bench)
+        for alias in "aab":
+            peer.say("Presence", alias=alias, joined={}, left={}, whole=True)
+        assert [(one["alias"], one["code"]) for one in peer.news()] == [("b", "busy")]
+        slow.answers[0].set_exception(OSError("the disk is gone"))
+        await turns()
+        assert [one["code"] for one in peer.news()] == ["internal"]
+        peer.say("Presence", alias="a", joined={}, left={}, whole=True)
+        bench.node.presence = store
+        peer.say("Leave", alias="a")
+        slow.answers[1].set_result({})
+        await turns()
+        assert peer.news() == []
+        assert not peer.session.streams
+
+
 async def test_an_item_or_end_under_no_ref_of_an_upload_is_ignored() -> None:
     async with running() as bench:
         bench.channel("desk")

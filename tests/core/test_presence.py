@@ -37,8 +37,11 @@ def test_a_key_stays_while_one_of_its_members_stays() -> None:
     here.enter("n1", "ana", "m1", HOME)
     here.enter("n2", "ana", "m2", PHONE)
     assert here.list() == {"ana": [HOME, PHONE]}
-    assert here.exit("ana", "m1").left == {"ana": [HOME]}
+    change = here.exit("ana", "m1")
+    assert (change.left, change.stays) == ({"ana": [HOME]}, {"ana": PHONE})
     assert here.list() == {"ana": [PHONE]}
+    change = here.exit("ana", "m2")
+    assert (change.left, change.stays) == ({"ana": [PHONE]}, {})
 
 
 def test_keys_and_metas_stand_in_order_of_entering() -> None:
@@ -79,6 +82,7 @@ def test_a_node_takes_everyone_it_brought_and_nobody_else() -> None:
     here.enter("n1", "bo", "m4", HOME)
     change = here.exit_node("n1")
     assert (change.joined, change.left) == ({}, {"ana": [HOME, PHONE], "bo": [HOME]})
+    assert change.stays == {"ana": HOME}
     assert here.list() == {"ana": [HOME]}
     assert not here.exit_node("n1")
 
@@ -107,6 +111,16 @@ def test_a_change_travels_as_json_and_comes_back_as_a_frame() -> None:
     assert (frame.left, frame.left_refs) == ({"ana": [{"on": "home"}]}, {"ana": ["ref 1"]})
     assert frame.position == Position(3, "e")
     assert not frame.whole
+
+
+def test_who_stays_under_a_key_travels_with_the_change() -> None:
+    here = Here()
+    for member, meta in (("m1", HOME), ("m2", PHONE)):
+        here.enter("n1", "ana", member, referred(member, meta))
+    frame = presence_of("lobby", record(here.exit("ana", "m2").body()))
+    assert (frame.left, frame.stays) == ({"ana": [{"on": "phone"}]}, {"ana": {"on": "home"}})
+    frame = presence_of("lobby", record(here.exit("ana", "m1").body()))
+    assert (frame.left, frame.stays) == ({"ana": [{"on": "home"}]}, {})
 
 
 def test_a_key_of_any_characters_travels() -> None:

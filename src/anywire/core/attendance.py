@@ -68,6 +68,10 @@ class Attendance:
             if name in node.rooms and not node.is_stopping:
                 node.spawn(self._tell(node.rooms[name]), "anywire presence")
 
+    async def tell(self, member: "Member") -> None:
+        """Tell one member who is here: it asked."""
+        member.say(whole(member.alias, await self._node.presence.list(member.room.name)))
+
     async def _tell(self, room: "Room") -> None:
         present = await self._node.presence.list(room.name)
         for member in room.members():

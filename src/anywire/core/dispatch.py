@@ -19,11 +19,25 @@ from anywire.core.channel import Left
 from anywire.core.member import Member
 from anywire.core.membership import Memberships
 from anywire.core.past import past
+from anywire.core.presence import PRESENCE
 from anywire.core.stepping import Stepper
 from anywire.core.stream import Stream
 from anywire.core.turn import Later, Turn, args_of, data_of, drop_event, refusal, refuse_event
 from anywire.errors import Refused
-from anywire.frames import Auth, End, Event, Item, Join, Leave, Past, Ref, Refusal, Reply, Want
+from anywire.frames import (
+    Auth,
+    End,
+    Event,
+    Item,
+    Join,
+    Leave,
+    Past,
+    Presence,
+    Ref,
+    Refusal,
+    Reply,
+    Want,
+)
 from anywire.limits import is_too_long
 
 if TYPE_CHECKING:
@@ -239,6 +253,39 @@ class Dispatcher:
         stream.task = self.stepper.start(found, done, "anywire past")
         if stream.task is not None and frame.ref not in (session.streams or ()):
             streaming.register(session, frame.ref, stream)
+
+    def presence(self, session: "Session", frame: Presence) -> None:
+        """The client asks who is present at an address; the answer is the whole of it."""
+        member = session.members.get(frame.alias)
+        ref = f"{PRESENCE} {frame.alias}"
+        if member is None:
+            refused = _not_joined(frame.alias)
+        elif not member.channel.presence:
+            refused = Refused("unsupported", f'"{member.channel.pattern}" has no presence')
+        elif ref in (session.streams or ()):
+            return  # one answer is for all who ask meanwhile
+        elif len(session.streams or ()) >= session.hello.limits.calls:
+            refused = _under_way(session.hello.limits.calls)
+        else:
+            self._present(member, ref)
+            return
+        session.send(Refusal(None, frame.alias, refused.code, refused.text, event=PRESENCE))
+
+    def _present(self, member: Member, ref: Ref) -> None:
+        session = member.session
+        stream = Stream(member)
+
+        def done(_: object, error: BaseException | None) -> None:
+            if session.streams is not None and session.streams.get(ref) is stream:
+                del session.streams[ref]
+            if error is not None and not stream.is_cancelled:
+                told = refusal(error, f'presence of "{member.channel.pattern}"')
+                session.send(Refusal(None, member.alias, told.code, told.text, event=PRESENCE))
+
+        told = self._node.attendance.tell(member)
+        stream.task = self.stepper.start(told, done, "anywire presence")
+        if stream.task is not None:
+            streaming.register(session, ref, stream)
 
     def authenticate(self, session: "Session", frame: Auth) -> None:
         """Credentials in a frame: reading is paused until they are judged."""

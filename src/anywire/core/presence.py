@@ -31,18 +31,25 @@ PRESENCE = "presence"
 class Change:
     """Metas (JSON texts) by key that came and that went, in one step; false when there are none."""
 
-    __slots__ = ("joined", "left")
+    __slots__ = ("joined", "left", "stays")
 
     def __init__(self) -> None:
         self.joined: dict[str, list[bytes]] = {}
         self.left: dict[str, list[bytes]] = {}
+        self.stays: dict[str, bytes] = {}
+        """The newest meta of those who still stand under a key that one has left."""
 
     def __bool__(self) -> bool:
         return bool(self.joined or self.left)
 
     def body(self) -> Body:
         """What the record of this change says."""
-        return Body(b'[{"joined":%b,"left":%b}]' % (_object(self.joined), _object(self.left)))
+        stays = b""
+        if self.stays:
+            pairs = [b"%b:%b" % (_json(key), text) for key, text in self.stays.items()]
+            stays = b',"stays":{%b}' % b",".join(pairs)
+        joined, left = _object(self.joined), _object(self.left)
+        return Body(b'[{"joined":%b,"left":%b%b}]' % (joined, left, stays))
 
 
 class Here:
@@ -80,7 +87,9 @@ class Here:
             node, meta = members.pop(member)
             self._nodes[node] -= 1
             change.left[key] = [meta]
-            if not members:
+            if members:
+                change.stays[key] = _newest(members)
+            else:
                 del self._metas[key]
         return change
 
@@ -93,6 +102,8 @@ class Here:
                 change.left.setdefault(key, []).append(members.pop(member)[1])
             if not members:
                 del self._metas[key]
+            elif gone:
+                change.stays[key] = _newest(members)
         del self._nodes[node]
         return change
 
@@ -127,6 +138,7 @@ def presence_of(alias: str, record: Record) -> Presence:
         position=record.position,
         joined_refs=_refs(said.joined),
         left_refs=_refs(said.left),
+        stays={key: meta for key, (_, meta) in said.stays.items()},
     )
 
 
@@ -145,9 +157,15 @@ Pair = tuple[str, Any]
 class _Said(msgspec.Struct):
     joined: dict[str, list[Pair]]
     left: dict[str, list[Pair]]
+    stays: dict[str, Pair] = {}
 
 
 _pair = msgspec.json.Decoder(Pair).decode
+_json = msgspec.json.Encoder().encode
+
+
+def _newest(members: dict[str, tuple[str, bytes]]) -> bytes:
+    return next(reversed(members.values()))[1]
 
 
 def _metas(pairs: Mapping[str, list[Pair]]) -> dict[str, list[Any]]:
@@ -159,7 +177,5 @@ def _refs(pairs: Mapping[str, list[Pair]]) -> dict[str, list[str]]:
 
 
 def _object(metas: Mapping[str, list[bytes]]) -> bytes:
-    pairs = [
-        b"%b:[%b]" % (msgspec.json.encode(key), b",".join(texts)) for key, texts in metas.items()
-    ]
+    pairs = [b"%b:[%b]" % (_json(key), b",".join(texts)) for key, texts in metas.items()]
     return b"{%b}" % b",".join(pairs)

@@ -33,6 +33,7 @@ from anywire.frames import (
     Join,
     Leave,
     Past,
+    Presence,
     Ref,
     Reply,
     Welcome,
@@ -565,6 +566,8 @@ class Session:
                 dispatcher.cancel(self, frame.ref)
             case Past():
                 dispatcher.past(self, frame)
+            case Presence():
+                dispatcher.presence(self, frame)
             case Auth():
                 dispatcher.authenticate(self, frame)
             case Bye():
