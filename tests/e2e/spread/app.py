@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from anywire import Anywire, Limits, Member, Own, SocketIO, SockJS
+from anywire import Anywire, Limits, Member, Own, Phoenix, SignalR, SocketIO, SockJS
 
 Event = MutableMapping[str, Any]
 
@@ -25,7 +25,13 @@ async def counters(
 
 
 app = Anywire(
-    wires=[SocketIO("/socket.io", home="spread"), SockJS("/sockjs", to="spread"), Own("/ws")],
+    wires=[
+        SocketIO("/socket.io", home="spread"),
+        SockJS("/sockjs", to="spread"),
+        SignalR({"/hub": "spread"}),
+        Phoenix("/socket"),
+        Own("/ws"),
+    ],
     broker=os.environ.get("SPREAD_BROKER"),
     limits=Limits(stop=2.0),
     fallback=counters,

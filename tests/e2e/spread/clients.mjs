@@ -1,7 +1,7 @@
 // Official clients, and our own, that number what they say. Usage: node clients.mjs URL KIND COUNT SECONDS; a JSON line at the end.
 //
 // KIND: socketio:polling, socketio:default, sockjs:xhr-polling, sockjs:xhr-streaming, sockjs:eventsource,
-// anywire:poll, anywire:stream, anywire:events
+// signalr:ServerSentEvents, signalr:LongPolling, phoenix:longpoll, anywire:poll, anywire:stream, anywire:events
 
 import { createRequire } from "node:module";
 import http from "node:http";
@@ -33,7 +33,7 @@ class Client {
   }
 }
 
-const open = { socketio, sockjs, anywire }[library];
+const open = { socketio, sockjs, signalr, phoenix, anywire }[library];
 
 function socketio(client) {
   const { io } = require("socket.io-client");
@@ -63,6 +63,36 @@ function sockjs(client) {
   return new Promise((done) => (socket.onopen = done));
 }
 
+async function signalr(client) {
+  const { HttpTransportType, HubConnectionBuilder, LogLevel } = require("@microsoft/signalr");
+  const options = { transport: HttpTransportType[transport] };
+  const hub = new HubConnectionBuilder().withUrl(`${url}/hub`, options).configureLogging(LogLevel.None).build();
+  hub.on("message", (text) => client.hear(text));
+  hub.onclose((error) => client.lose(error?.message));
+  client.say = (text) => hub.send("message", text);
+  client.end = () => {
+    client.carrier = transport;
+    return hub.stop();
+  };
+  await hub.start();
+}
+
+function phoenix(client) {
+  const { LongPoll, Socket } = require("phoenix");
+  const socket = new Socket(`${url.replace("http", "ws")}/socket`, { transport: LongPoll, timeout: 30_000 });
+  socket.onError(() => client.lose("error"));
+  socket.onClose(({ code, reason }) => client.lose(`${code} ${reason}`));
+  socket.connect();
+  const spread = socket.channel("spread");
+  spread.on("message", (text) => client.hear(text));
+  client.say = (text) => spread.push("message", text);
+  client.end = () => {
+    client.carrier = transport;
+    socket.disconnect();
+  };
+  return new Promise((done) => spread.join().receive("ok", done));
+}
+
 function anywire(client) {
   const connection = connect(`${url.replace("http", "ws")}/ws`, { carriers: [transport], reconnectInterval: 60_000 });
   const spread = connection.channel("spread");
@@ -82,7 +112,7 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 async function run(client, until) {
   await open(client);
   while (Date.now() < until) {
-    client.say(String(++client.said));
+    await client.say(String(++client.said));
     await sleep(EVERY * (0.5 + Math.random()));
   }
   for (const end = Date.now() + PATIENCE; client.heard < client.said && Date.now() < end; ) await sleep(50);
