@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anywire import Anywire, Member
 
-app = Anywire(wires=["raw", "anywire"])
+app = Anywire(wires=["raw", "anywire", "signalr", "phoenix", "actioncable"])
 echo = app.channel("echo")
 room = app.channel("room")
 
@@ -19,6 +19,12 @@ async def message(data: str | bytes) -> str | bytes:
 async def say(text: str) -> str:
     """Answers an event of the own wire with its argument."""
     return text
+
+
+@echo.on("transmit")
+async def transmit(member: Member, text: str) -> None:
+    """Sends an event's argument back to its sender, where a wire has no answers."""
+    await member.send("message", text)
 
 
 @room.message

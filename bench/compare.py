@@ -23,13 +23,16 @@ from types import FrameType
 from typing import NoReturn
 
 from contenders import (
+    ACTION_CABLE,
     ANYWIRE,
     ANYWIRE_SOCKETIO,
     HERE,
     OWN,
     PEERS,
+    PHOENIX,
     PYTHON,
     PYTHON_SOCKETIO,
+    SIGNALR,
     SOCKETIO,
     UVICORN,
     WEBSOCKETS,
@@ -79,6 +82,7 @@ WORKLOADS = (
     Workload("echo-16", "echo", 64, 16, (ANYWIRE, WS, UVICORN, WEBSOCKETS)),
     Workload("fanout-1", "fanout", 1000, 1, (ANYWIRE, OWN, WS, UVICORN, WEBSOCKETS)),
     Workload("fanout-16", "fanout", 1000, 16, (ANYWIRE, WS, UVICORN, WEBSOCKETS)),
+    Workload("wires-echo-1", "echo", 64, 1, (OWN, SIGNALR, PHOENIX, ACTION_CABLE)),
     Workload("socketio-echo-1", "echo", 64, 1, EVENT_SERVERS),
     Workload("socketio-echo-16", "echo", 64, 16, EVENT_SERVERS),
     Workload("socketio-fanout-16", "fanout", 1000, 16, EVENT_SERVERS),

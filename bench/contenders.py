@@ -35,6 +35,8 @@ class Talk:
     prefix: str = ""
     suffix: str = ""
     subprotocol: str = ""
+    speaks_first: bool = False
+    """The generator says its hello at once, not once the server has said something."""
 
     def options(self, size: int) -> list[str]:
         """The generator's options for messages that carry `size` bytes of the application's."""
@@ -44,6 +46,8 @@ class Talk:
         if self.hello:
             options += ["--hello", self.hello, "--ready", self.ready]
             options += ["--prefix", self.prefix, "--suffix", self.suffix, "--loose"]
+        if self.speaks_first:
+            options += ["--first"]
         return options
 
 
@@ -110,6 +114,49 @@ OWN = Server(
     name="anywire own wire",
     command=ANYWIRE.command,
     talks={"echo": own("echo", '"type":"call","ref":2'), "fanout": own("room", '"type":"event"')},
+)
+SIGNALR = Server(
+    name="signalr",
+    command=ANYWIRE.command,
+    talks={
+        "echo": Talk(
+            "/signalr/echo",
+            hello='{"protocol":"json","version":1}\x1e',
+            ready="{}",
+            prefix='{"type":1,"invocationId":"2","target":"say","arguments":["',
+            suffix='"]}\x1e',
+            speaks_first=True,
+        )
+    },
+)
+PHOENIX = Server(
+    name="phoenix",
+    command=ANYWIRE.command,
+    talks={
+        "echo": Talk(
+            "/socket/websocket?vsn=2.0.0",
+            hello='["1","1","echo","phx_join",{}]',
+            ready="phx_reply",
+            prefix='["1","2","echo","say",{"text":"',
+            suffix='"}]',
+            speaks_first=True,
+        )
+    },
+)
+_ECHO = r'"identifier":"{\"channel\":\"echo\"}"'
+ACTION_CABLE = Server(
+    name="actioncable",
+    command=ANYWIRE.command,
+    talks={
+        "echo": Talk(
+            "/cable",
+            subprotocol="actioncable-v1-json",
+            hello=f'{{"command":"subscribe",{_ECHO}}}',
+            ready="confirm_subscription",
+            prefix=f'{{"command":"message",{_ECHO},"data":"{{\\"action\\":\\"transmit\\",\\"text\\":\\"',
+            suffix=r'\"}"}',
+        )
+    },
 )
 PLAIN = {"echo": Talk("/echo"), "fanout": Talk("/room")}
 PYTHON = str(HERE / ".peers/venv/bin/python")
