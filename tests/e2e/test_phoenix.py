@@ -1,11 +1,15 @@
 """The conformance app and Phoenix's official client, by each transport, in Node and Chromium."""
 
+import json
+import signal
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from tests.e2e.stage import Stage, all_went_well, scenes, staged
+from tests.e2e.processes import Process, Processes
+from tests.e2e.stage import Stage, all_went_well, scenes, serve, staged
 
 pytestmark = [
     pytest.mark.slow,
@@ -15,6 +19,23 @@ pytestmark = [
 ]
 LEAST = 45
 TRANSPORTS = ["websocket", "longpoll"]
+APP = "conformance.app:app"
+
+
+async def uvicorn(processes: Processes) -> tuple[Process, str]:
+    """The app under another host, and where it listens."""
+    server = await processes.start("uvicorn", sys.executable, "-m", "uvicorn", APP, "--port", 0)
+    said = await server.line("Uvicorn running on http://")
+    return server, next(word for word in said.split() if word.startswith("http://"))
+
+
+async def workers(processes: Processes) -> tuple[Process, str]:
+    """The app in two processes, of which any takes a request."""
+    server = await processes.anywire("workers", "serve", APP, "--port", 0, "--workers", 2)
+    return server, (await server.line("Listening on http://")).split()[2]
+
+
+HOSTS = {"uvicorn": uvicorn, "workers": workers}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -23,17 +44,55 @@ async def stage() -> AsyncIterator[Stage]:
         yield stage
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["anywire", *HOSTS])
+async def url(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[str]:
+    if request.param not in HOSTS:
+        yield stage.url
+        return
+    server, url = await HOSTS[request.param](stage.processes)
+    yield url
+    server.signal(signal.SIGTERM)
+    await server.ended()
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_the_client_does_all_scenes_in_node(transport: str, stage: Stage) -> None:
-    found = await stage.in_node("phoenix/run.mjs", stage.url, stage.origin, transport)
+async def test_the_client_does_all_scenes_in_node(transport: str, url: str, stage: Stage) -> None:
+    found = await stage.in_node("phoenix/run.mjs", url, stage.origin, transport)
     all_went_well(found, scenes("phoenix"), LEAST)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_the_client_does_all_scenes_on_a_page(transport: str, stage: Stage) -> None:
+async def test_the_client_does_all_scenes_on_a_page(
+    transport: str, url: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A page has six connections to a host at most, and each poll takes one.
     together = 6 if transport == "websocket" else 1
     options = f'Phoenix, transport: "{transport}", together: {together}'
+    monkeypatch.setattr(stage, "url", url)
     found = await stage.in_page("phoenix", options)
     all_went_well(found, scenes("phoenix"), LEAST)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_client_comes_back_by_itself_when_the_server_does(
+    transport: str, stage: Stage
+) -> None:
+    server, url = await serve(stage.processes, stage.origin)
+    client = await stage.processes.node("client", "phoenix/comeback.mjs", url, transport)
+    for topic in ("room:one", "room:two"):
+        await client.line(f'{{"joined":"{topic}"')
+        await client.line(f'{{"echo":"{topic}"')
+    server.signal(signal.SIGTERM)
+    await server.ended()
+    code = json.loads(await client.line('{"closed"'))["closed"]
+    # A poll that waits is told that its session is gone; one that comes then finds nobody.
+    assert code == 1001 if transport == "websocket" else code in (1011, 3410)
+    told = len(client.lines)
+    await serve(stage.processes, stage.origin, port=int(url.rpartition(":")[2]))
+    for topic in ("room:one", "room:two"):
+        for start in (f'{{"joined":"{topic}"', f'{{"echo":"{topic}"'):
+            await client.line(
+                lambda _: any(line.startswith(start) for line in client.lines[told:])  # noqa: B023
+            )
+    assert await client.finish() == 0

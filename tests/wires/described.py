@@ -43,7 +43,7 @@ def told_value(value: Any) -> Any:
         return plain(list(value.values() if isinstance(value, Args) else value.values))
     if isinstance(value, Enum):
         return value.name.lower()
-    value = msgspec.to_builtins(value)
+    value = msgspec.to_builtins(value, enc_hook=str)  # refs may know more than their text
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -15,6 +15,7 @@ import pytest
 from anywire.errors import ProtocolError
 from anywire.wires.anywire import Own
 from anywire.wires.base import Answer, Hello, Machine, Wire
+from anywire.wires.phoenix import Phoenix
 from anywire.wires.raw import Raw
 from anywire.wires.socketio import EngineIO, SocketIO
 from anywire.wires.sockjs import SockJS
@@ -33,6 +34,7 @@ WIRES: dict[str, Wire] = {
     "engineio": EngineIO(to="echo"),
     "socketio": SocketIO(home="chat"),
     "socketio-recovery": SocketIO(home="chat", recovery=True),
+    "phoenix": Phoenix(),
 }
 OUT = ("F>", "S>", "Y>", "E>")
 

@@ -28,16 +28,17 @@ _STATUS = b'{"status"'
 
 
 class Strings:
-    """A payload as the string that stands for it in an answer, made once for all who poll."""
+    """A payload as strings in the list of an answer, made once for all who poll."""
 
     __slots__ = ()
 
     key = ("phoenix.longpoll", 0)
 
     def frame(self, payload: Payload) -> bytes:
-        """Its text; one that is an answer itself stays as it is."""
-        data = payload.data if payload.is_text else as_text(payload.data)
-        return data if data.startswith(_STATUS) else _json(data.decode())
+        """Its messages; one that is an answer itself stays as it is."""
+        if payload.data.startswith(_STATUS):
+            return payload.data
+        return b",".join([_string(part) for part in payload.parts()])
 
 
 STRINGS = Strings()
@@ -124,3 +125,7 @@ def _bytes(line: str) -> bytes:
         return base64.b64decode(line.encode("ascii", "replace"), validate=True)
     except binascii.Error as error:
         raise ProtocolError("a line is neither a message nor base64", code=1007) from error
+
+
+def _string(part: Payload) -> bytes:
+    return _json((part.data if part.is_text else as_text(part.data)).decode())
