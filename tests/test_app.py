@@ -28,6 +28,7 @@ from anywire.body import Args, Form
 from anywire.core.admission import Admitted, admit
 from anywire.core.binding import Scope
 from anywire.errors import ConfigurationError
+from anywire.wires.actioncable import ActionCable
 from anywire.wires.base import Answer, Wire
 from anywire.wires.phoenix import Phoenix
 from anywire.wires.signalr import SignalR
@@ -89,9 +90,11 @@ def made(**options: Any) -> tuple[Anywire, Client]:
 
 def test_the_default_wires_are_all_of_ours() -> None:
     wires = Anywire().wires
-    assert [type(wire) for wire in wires] == [Own, Raw, SignalR, SocketIO, SockJS, Phoenix]
+    names = [type(wire) for wire in wires]
+    assert names == [Own, Raw, SignalR, SocketIO, SockJS, Phoenix, ActionCable]
     paths = [[route.path for route in wire.routes()] for wire in wires]
-    own, raw, signalr, socketio, sockjs, phoenix = paths
+    own, raw, signalr, socketio, sockjs, phoenix, actioncable = paths
+    assert actioncable == ["/cable"]
     requests = [f"/ws/{carrier}" for carrier in ("events", "stream", "poll") for _ in "GP"]
     assert own + raw == ["/ws", *requests, "/raw/{address}"]
     assert set(signalr) == {"/signalr/{address}", "/signalr/{address}/negotiate"}
@@ -105,7 +108,7 @@ def test_wires_are_given_as_they_are_or_by_name() -> None:
     app = Anywire(wires=["raw", mine, "anywire"])
     assert [wire.name for wire in app.wires] == ["raw", "anywire", "anywire"]
     assert app.wires[1] is mine
-    with pytest.raises(ConfigurationError, match=r'"morse"; known: anywire, .*raw'):
+    with pytest.raises(ConfigurationError, match=r'"morse"; known: .*anywire, .*raw'):
         Anywire(wires=["morse"])
 
 
@@ -122,7 +125,7 @@ def test_a_package_may_offer_a_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     [wire] = Anywire(wires=["morse"]).wires
     assert wire.name == "test"
     assert asked == [group]
-    with pytest.raises(ConfigurationError, match=r"known: anywire, .*morse, .*raw"):
+    with pytest.raises(ConfigurationError, match=r"known: .*anywire, .*morse, .*raw"):
         Anywire(wires=["smoke"])
 
 

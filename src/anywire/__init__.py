@@ -19,6 +19,7 @@ from anywire.errors import (
 from anywire.frames import Position
 from anywire.limits import Limits
 from anywire.payload import Policy
+from anywire.wires.actioncable import ActionCable
 from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User
 from anywire.wires.phoenix import Phoenix
@@ -30,6 +31,7 @@ from anywire.wires.sockjs import SockJS
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActionCable",
     "Answers",
     "Anywire",
     "AnywireError",

@@ -25,6 +25,7 @@ from anywire.servers.asgi import AsgiServer
 from anywire.servers.asgilink import Scope
 from anywire.servers.guest import Receive, Send
 from anywire.servers.hosting import Hosting
+from anywire.wires.actioncable import ActionCable
 from anywire.wires.anywire import Own
 from anywire.wires.base import Hello, User, Wire
 from anywire.wires.phoenix import Phoenix
@@ -53,6 +54,7 @@ _WIRES: dict[str, Callable[[], Wire]] = {
     "socketio": SocketIO,
     "sockjs": SockJS,
     "phoenix": Phoenix,
+    "actioncable": ActionCable,
 }
 
 

@@ -107,6 +107,8 @@ class Case:
     is_terse: bool = False
     """Parameters of a join are an object, its answer has no data, and no end of a membership says
     why."""
+    is_silent: bool = False
+    """The answer to a join is yes or no, and the end of a membership is no; neither says more."""
     joins: bool = False
     """Nobody speaks at an address without having asked to be there."""
     arrives: Callable[[tuple[object, ...]], tuple[object, ...]] | None = None
@@ -388,6 +390,9 @@ def joins_are_answered_and_memberships_end(case: Case) -> None:
         link = Link(case)
         if not link.caps & Cap.MANY:
             return
+        if case.is_silent:
+            joins_are_answered_silently(link, Join(ref, alias, alias))
+            return
         params = Body.of(value) if case.has_params and value is not None else Body.of()
         if case.is_terse:
             joins_are_answered_tersely(
@@ -432,6 +437,19 @@ def joins_are_answered_tersely(link: Link, join: Join) -> None:
     link.to_server(join)
     leave = one(link.to_server(Leave(alias)))
     assert isinstance(leave, Leave) and leave.alias == alias
+
+
+def joins_are_answered_silently(link: Link, join: Join) -> None:
+    alias = join.alias
+    for answer in (Refusal(None, alias, "staff_only", "no"), Leave(alias, code="kicked")):
+        asked = one(link.to_server(join))
+        assert isinstance(asked, Join) and asked.alias == alias
+        if isinstance(answer, Leave):
+            assert one(link.to_client(Joined(None, alias))) == Joined(join.ref, alias)
+        said = one(link.to_client(answer))
+        assert isinstance(said, type(answer)) and said.alias == alias
+    one(link.to_server(join))
+    assert one(link.to_server(Leave(alias))) == Leave(alias)
 
 
 def seen_body(data: Data) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -704,7 +704,7 @@ class SlowPresence:
 
     def __init__(self, bench: Bench) -> None:
         self.answers: list[asyncio.Future[Any]] = []
-        bench.node.presence = self
+        bench.node.presence = cast(Any, self)
 
     async def list(self, room: str) -> Any:
         self.answers.append(asyncio.get_running_loop().create_future())

@@ -12,7 +12,7 @@ from anywire.testing import WIRES, connect
 from examples.desk.app import Order, Quote, app
 from tests.cli.commands import serving
 
-NAMELESS = {"raw", "sockjs"}
+NAMELESS = {"raw", "sockjs", "actioncable"}
 ANSWERING = pytest.mark.parametrize("wire", [wire for wire in WIRES if wire not in NAMELESS])
 CALLED = pytest.mark.parametrize("wire", ["anywire", "anywire.msgpack", "socketio"])
 STREAMING = pytest.mark.parametrize("wire", [wire for wire in WIRES if "anywire" in wire])

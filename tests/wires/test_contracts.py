@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from anywire.payload import Carrier, Message, Payload
+from anywire.wires.actioncable import ActionCable, ActionCableClient
 from anywire.wires.anywire import Own, OwnClient, PlainClient
 from anywire.wires.anywire.bodies import pack
 from anywire.wires.anywire.reading import reader
@@ -204,6 +205,19 @@ CASES = [
             },
             is_text=True,
         ),
+    ),
+    Case(
+        "actioncable",
+        ActionCable(ping=15.0),
+        ActionCableClient,
+        hello=Hello(path="/cable"),
+        alias='{"channel":"chat:lobby"}',
+        has_lists=False,
+        aliases=st.text(min_size=1, max_size=30).map(
+            lambda name: json.dumps({"room": 1, "channel": name})
+        ),
+        is_silent=True,
+        joins=True,
     ),
     Case(
         "odd",

@@ -33,6 +33,7 @@ from anywire.frames import (
 )
 from anywire.limits import Limits
 from anywire.payload import Message, Payload
+from anywire.wires.actioncable import ActionCableClient
 from anywire.wires.anywire import OwnClient
 from anywire.wires.anywire.codec import SUBPROTOCOLS
 from anywire.wires.base import Cap, Client, Request
@@ -46,6 +47,7 @@ MOST = 64 * 1024 * 1024
 _EVENTS = 1000
 """Names of events that are remembered."""
 CLIENTS: Mapping[str, Callable[[str | None], Client]] = {
+    "actioncable": lambda subprotocol: ActionCableClient(Limits(message=MOST)),
     "anywire": lambda subprotocol: OwnClient(
         subprotocol or next(iter(SUBPROTOCOLS)), limits=Limits(message=MOST)
     ),
@@ -56,6 +58,7 @@ CLIENTS: Mapping[str, Callable[[str | None], Client]] = {
 }
 """What makes the client machine of a wire, given the subprotocol asked for, if one was."""
 KNOWN_SUBPROTOCOLS: Mapping[str, Sequence[str]] = {
+    "actioncable": (),
     "anywire": tuple(SUBPROTOCOLS),
     "phoenix": (),
     "signalr": (),

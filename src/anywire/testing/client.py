@@ -15,6 +15,7 @@ from anywire.testing.conversation import Conversation
 from anywire.testing.member import TestMember, body_of
 from anywire.testing.pipe import MemoryDialer
 from anywire.testing.running import held
+from anywire.wires.actioncable import ActionCableClient
 from anywire.wires.anywire import OwnClient
 from anywire.wires.base import Client, User
 from anywire.wires.phoenix import PhoenixClient
@@ -32,6 +33,7 @@ WIRES = (
     "signalr",
     "signalr.msgpack",
     "phoenix",
+    "actioncable",
 )
 """Every wire a test can be parametrised over: names for `connect(wire=…)`."""
 TIMEOUT = 2.0
@@ -49,6 +51,7 @@ _MACHINES: dict[str, tuple[str, Callable[[str], Client]]] = {
     "socketio": ("/socket.io/", lambda _: SocketIoClient()),
     "sockjs": ("/sockjs/{address}/000/test/websocket", SockJsClient),
     "phoenix": ("/socket/websocket", lambda _: PhoenixClient()),
+    "actioncable": ("/cable", lambda _: ActionCableClient()),
 }
 
 

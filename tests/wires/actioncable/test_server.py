@@ -1,0 +1,70 @@
+"""Tests of anywire.wires.actioncable.server."""
+
+import json
+
+import pytest
+
+from anywire.errors import ConfigurationError
+from anywire.limits import Limits
+from anywire.payload import Carrier
+from anywire.wires.actioncable import ActionCable
+from anywire.wires.actioncable.codec import PLAIN
+from anywire.wires.actioncable.extended import EXTENDED
+from anywire.wires.base import Codec, Hello, Opening, Reason, Why
+
+BASE, EXT, NONE = "actioncable-v1-json", "actioncable-v1-ext-json", "actioncable-unsupported"
+
+
+def opened(*subprotocols: str) -> Opening:
+    opening = ActionCable().open(Hello(subprotocols=subprotocols, seed=b"x" * 32))
+    assert isinstance(opening, Opening) and opening.machine is not None
+    return opening
+
+
+def test_there_is_one_path_and_it_is_a_websocket_s() -> None:
+    [route] = ActionCable("/live", limits=Limits(message=5), origins="*").routes()
+    assert (route.method, route.path, route.carrier) == ("GET", "/live", Carrier.WEBSOCKET)
+    assert route.mount.limits == Limits(message=5)
+    assert route.mount.origins == ("*",)
+
+
+@pytest.mark.parametrize(
+    ("offers", "subprotocol", "codec"),
+    [
+        ([BASE, NONE], BASE, PLAIN),
+        ([EXT], EXT, EXTENDED),
+        ([EXT, BASE], EXT, EXTENDED),
+        ([BASE, EXT], BASE, PLAIN),
+        (["other", NONE], NONE, PLAIN),
+        (["other"], None, PLAIN),
+        ([], None, PLAIN),
+    ],
+)
+def test_the_first_subprotocol_that_is_known_is_spoken(
+    offers: list[str], subprotocol: str | None, codec: Codec
+) -> None:
+    opening = opened(*offers)
+    assert opening.subprotocol == subprotocol
+    assert opening.machine is not None and opening.machine.codec is codec
+
+
+def test_a_ping_takes_time() -> None:
+    with pytest.raises(ConfigurationError, match="over 0 seconds"):
+        ActionCable(ping=0.0)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ORIGIN])
+def test_who_is_refused_is_let_in_told_to_disconnect_and_hung_up(reason: Reason) -> None:
+    answer = ActionCable().refuse(Hello(subprotocols=[BASE, NONE]), Why(reason, text="no"))
+    assert answer.code is not None and answer.subprotocol == BASE
+    [payload] = answer.payloads
+    said = json.loads(payload.data)
+    is_nobody = reason is Reason.FORBIDDEN
+    assert said["type"] == "disconnect"
+    assert said["reconnect"] is not is_nobody
+    assert said["reason"] == ("unauthorized" if is_nobody else "server_restart")
+
+
+def test_a_foreign_origin_is_answered_in_http() -> None:
+    answer = ActionCable().refuse(Hello(subprotocols=[BASE]), Why(Reason.ORIGIN))
+    assert (answer.status, answer.code, answer.payloads) == (403, None, ())
