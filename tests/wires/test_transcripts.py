@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from anywire.errors import ProtocolError
+from anywire.wires.actioncable import ActionCable
 from anywire.wires.anywire import Own
 from anywire.wires.base import Answer, Hello, Machine, Wire
 from anywire.wires.phoenix import Phoenix
@@ -34,6 +35,8 @@ WIRES: dict[str, Wire] = {
     "engineio": EngineIO(to="echo"),
     "socketio": SocketIO(home="chat"),
     "socketio-recovery": SocketIO(home="chat", recovery=True),
+    "actioncable": ActionCable(),
+    "actioncable-extended": ActionCable(),
     "phoenix": Phoenix(),
 }
 OUT = ("F>", "S>", "Y>", "E>")
