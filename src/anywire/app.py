@@ -263,9 +263,11 @@ class Person:
         self._node = node
         self.id = id
 
-    async def close(self, text: str = "") -> int:
-        """End every session of this user; returns how many. Their clients stay away."""
-        return await self._node.questions.close_user(self.id, text)
+    async def close(self, text: str = "", *, retry: float | None = None) -> int:
+        """End every session of this user; returns how many. `retry`: seconds until their clients
+        come back; None: they stay away.
+        """
+        return await self._node.questions.close_user(self.id, text, retry)
 
 
 def _wire(wire: Wire | str) -> Wire:

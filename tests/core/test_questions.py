@@ -43,6 +43,14 @@ async def test_closing_a_user_closes_each_of_their_sessions_for_good() -> None:
         assert await bench.node.questions.close_user("nobody", "") == 0
 
 
+async def test_who_is_closed_may_be_told_when_to_come_back() -> None:
+    async with running() as bench:
+        ana = bench.connect(user="ana")
+        assert await bench.node.questions.close_user("ana", "moved", 0.5) == 1
+        assert ana.transport.closed == (4403, "moved")
+        assert ana.heard[-1]["retry"] == 0.5
+
+
 async def test_members_are_counted_and_sent_out_by_room() -> None:
     async with running() as bench:
         bench.channel("chat")

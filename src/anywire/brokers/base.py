@@ -145,6 +145,8 @@ class Question(msgspec.Struct, kw_only=True):
     record: bytes = b""
     timeout: float = 0.0
     """Seconds a node may gather answers."""
+    retry: float | None = None
+    """When the clients of sessions that are closed come back, in seconds; None: they stay away."""
 
 
 class Found(msgspec.Struct, frozen=True):

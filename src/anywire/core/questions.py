@@ -49,9 +49,10 @@ class Questions:
         ask = Question(ask=Ask.MOVE, room=room, to=to, code="stay" if stay else "")
         return await self._summed(ask)
 
-    async def close_user(self, user: str, text: str) -> int:
-        """End every session of a user, on all nodes; they may not come back by themselves."""
-        return await self._summed(Question(ask=Ask.CLOSE_USER, user=user, text=text))
+    async def close_user(self, user: str, text: str, retry: float | None = None) -> int:
+        """End every session of a user, on all nodes; without `retry` their clients stay away."""
+        ask = Question(ask=Ask.CLOSE_USER, user=user, text=text, retry=retry)
+        return await self._summed(ask)
 
     def answer(self, question: Question) -> object:
         """What this node says to a question of another (or of itself)."""
@@ -71,7 +72,8 @@ class Questions:
             case Ask.CLOSE_USER:
                 sessions = list(node.users.get(question.user, ()))
                 for session in sessions:
-                    session.close(4403, question.text or "closed by the server")
+                    text = question.text or "closed by the server"
+                    session.close(4403, text, retry=question.retry)
                 return len(sessions)
             case Ask.ANSWERS:
                 return self._gather(question)
