@@ -13,6 +13,7 @@ options that its suites ask for.
 | `/socket.io-app/`, `/socket.io-cluster/` | with and without recovery | `socket.io-client` |
 | `/sockjs/…` | see `sockjs.py` | the suite of SockJS, `sockjs-client` |
 | `/socket` | see `phoenix.py` | the npm package `phoenix` |
+| `/cable` | see `actioncable.py` | `@rails/actioncable`, `@anycable/core` |
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -20,7 +21,7 @@ from typing import Any
 
 from anywire import Anywire, Hello, Raw, User
 from anywire.limits import Deflate, Limits
-from conformance import phoenix, signalr, socketio, sockjs
+from conformance import actioncable, phoenix, signalr, socketio, sockjs
 
 MEBIBYTE = 1024 * 1024
 LARGEST = 16 * MEBIBYTE
@@ -66,6 +67,7 @@ app = Anywire(
         *sockjs.mounts(),
         *phoenix.mounts(),
         *signalr.mounts(),
+        *actioncable.mounts(),
     ],
     fallback=site,
 )
@@ -73,7 +75,12 @@ socketio.offer(app)
 sockjs.offer(app)
 phoenix.offer(app)
 signalr.offer(app)
-USERS: dict[str, Callable[[Hello], User | None]] = {phoenix.PATH: phoenix.who, signalr.PATH: signalr.who}
+actioncable.offer(app)
+USERS: dict[str, Callable[[Hello], User | None]] = {
+    phoenix.PATH: phoenix.who,
+    signalr.PATH: signalr.who,
+    actioncable.PATH: actioncable.who,
+}
 """Who a client is, by what its path begins with; elsewhere nobody is anybody."""
 
 
