@@ -491,6 +491,30 @@ async def test_a_call_that_its_client_cancels_stops_and_is_not_answered() -> Non
         assert not peer.session.streams
 
 
+async def test_what_its_client_cancels_before_its_turn_has_none() -> None:
+    async with running() as bench:
+        gate = Gate(channel := bench.channel("desk"))
+        quick(channel, gate.log)
+
+        @channel.on("sum")
+        async def total(numbers: AsyncIterator[int]) -> int:
+            raise AssertionError("it was cancelled")
+
+        peer = joined(bench)
+        peer.join("hall")
+        peer.call("desk", "wait", "a", ref="a")
+        peer.push("desk", "quick", "b")
+        peer.call("desk", "sum", ref="c", streams=["u"])
+        peer.call("desk", "quick", "d", ref="d")
+        assert peer.session.inboxes
+        peer.say("Cancel", ref="c")
+        peer.say("Cancel", ref="c")
+        assert not peer.session.inboxes
+        await gate.open("a")
+        assert gate.log == ["+a", "-a", "b", "d"]
+        assert replies(peer) == [("a", "a"), ("d", "d")]
+
+
 async def test_more_calls_at_once_than_may_run_are_busy() -> None:
     async with running(limits=Limits(calls=2)) as bench:
         log: list[str] = []

@@ -213,6 +213,27 @@ async def test_a_client_that_cancels_closes_the_generator_and_hears_nothing_more
         assert told(peer) == [("item", 1, "y")]
 
 
+async def test_a_stream_without_a_ref_gets_one_that_its_client_does_not_use() -> None:
+    async with running() as bench:
+        source = Source(bench.channel("desk"))
+        peer = joined(bench)
+        serial = peer.session.serial
+        ask(peer, "a", ref=f"s{serial + 1}")
+        await source.give("x")
+        peer.push("desk", "ticks", "b")
+        await source.give("y", "b")
+        await source.give(None)
+        await source.give(None, "b")
+        mine, other = f"s{serial + 1}", f"s{serial + 2}"
+        assert told(peer) == [
+            ("item", mine, "x"),
+            ("ticks.item", {"id": other, "data": "y"}),
+            ("end", mine, ""),
+            ("ticks.end", {"id": other}),
+        ]
+        assert not peer.session.streams
+
+
 async def test_a_stream_that_waits_for_its_slow_client_is_closed_by_a_cancel() -> None:
     async with running(limits=Limits(outbox=400)) as bench:
         log: list[object] = []

@@ -22,7 +22,16 @@ from anywire.core.past import past
 from anywire.core.presence import PRESENCE
 from anywire.core.stepping import Stepper
 from anywire.core.stream import Stream
-from anywire.core.turn import Later, Turn, args_of, data_of, drop_event, refusal, refuse_event
+from anywire.core.turn import (
+    Later,
+    Turn,
+    args_of,
+    close_inboxes,
+    data_of,
+    drop_event,
+    refusal,
+    refuse_event,
+)
 from anywire.errors import Refused
 from anywire.frames import (
     Auth,
@@ -201,6 +210,14 @@ class Dispatcher:
         stream = (session.streams or {}).get(ref)
         if stream is not None:
             stream.cancel()
+            return
+        for member in session.members.values():
+            for work in member.queue or ():
+                if isinstance(work, Event) and work.ref == ref:
+                    assert member.queue is not None
+                    member.queue.remove(work)  # it has had no turn, and gets none
+                    close_inboxes(member, work)
+                    return
 
     def item(self, session: "Session", frame: Item) -> None:
         """One value of an upload; after its end, and under refs never named, ignored."""

@@ -42,7 +42,7 @@ def begin(turn: Turn, items: object) -> Coroutine[Any, Any, None]:
     frame = turn.frame
     session = turn.member.session
     ref = frame.ref
-    if ref is None:
+    while ref is None or ref in (session.streams or ()):  # its client may have said the same
         session.serial += 1
         ref = frame.ref = f"s{session.serial}"
     turn.is_later = True
