@@ -56,6 +56,7 @@ from anywire.wires.base import (
     Codec,
     Hello,
     Identity,
+    Machine,
     Opening,
     Reason,
     Role,
@@ -133,6 +134,9 @@ class TestMachine:
         self.pulse = Pulse(limits.beat, limits.beat_timeout)
         self.sent: list[Frame] = []
         self._due: list[Payload] = []
+
+    def follow(self, before: Machine) -> None:
+        self.codec, self.caps = before.codec, before.caps
 
     def opened(self, now: float) -> Sequence[Frame]:
         self.pulse.heard(now)

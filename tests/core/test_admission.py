@@ -7,13 +7,14 @@ import pytest
 
 from anywire.brokers.memory import MemoryBroker
 from anywire.core.admission import Admitted, Attached, Elsewhere, admit
-from anywire.core.node import Authenticate
+from anywire.core.node import SPENT, Authenticate
 from anywire.core.ownership import rendezvous
 from anywire.core.session import Session
 from anywire.errors import Refused
 from anywire.limits import Limits
+from anywire.payload import Carrier
 from anywire.wires.base import Answer, Cap, Hello, Identity, Machine, Opening, Role, User
-from tests.core.support import FULL, Bench, TestMachine, TestTransport, TestWire, turns
+from tests.core.support import FULL, Bench, TestMachine, TestTransport, TestWire, running, turns
 
 
 def judged(verdict: User | Exception | None) -> Authenticate:
@@ -399,3 +400,129 @@ async def test_who_will_say_who_it_is_claims_its_id_as_nobody() -> None:
     assert isinstance(found, Admitted)
     assert found.user.is_anonymous
     assert await bench.broker.owner("test", "s") == "n1"
+
+
+# --- sessions whose ids were given away before ----------------------------------------------------
+
+
+class Landing(Asking):
+    """A wire that gives ids and secrets away before there is a session: `late`, `keeps`."""
+
+    def open(self, hello: Hello) -> Opening | Answer:
+        opening = super().open(hello)
+        assert isinstance(opening, Opening)
+        opening.may_begin = "late" not in hello.query
+        opening.keeps_codec = "keeps" in hello.query
+        opening.carrier = Carrier(hello.query.get("carrier", "websocket"))
+        return opening
+
+
+GIVEN = {"session": "s", "claimed": "1", "token": "secret"}
+
+
+def elsewhere() -> str:
+    """An id that rendezvous hashing would give to the other node."""
+    return next(f"s{n}" for n in range(99) if rendezvous(("n1", "n2"), f"test s{n}") == "n2")
+
+
+@pytest.mark.parametrize("role", ["new", "resume", "downlink"])
+async def test_a_session_whose_id_was_given_away_begins_where_its_first_request_lands(
+    role: str,
+) -> None:
+    bench, wire = Bench(broker=Several(), authenticate=counted([])), Landing()
+    id = elsewhere()
+    hello = bench.hello(**{**GIVEN, "session": id, "role": role, "carrier": "events"})
+    found = await admit(bench.node, wire, hello)
+    assert hello.carrier is Carrier.EVENTS, "as the wire says, not the route"
+    session = opened(bench, wire, found)
+    assert (session.id, session.token) == (id, "secret")
+    assert await bench.broker.owner("test", id) == "n1"
+
+
+async def test_what_brings_messages_begins_no_session() -> None:
+    for more in ({"machine": "no"}, {"role": "uplink"}):
+        bench, wire = Bench(), Landing()
+        assert await is_unknown(bench, wire, **GIVEN, **more)
+        assert await bench.broker.owner("test", "s") is None
+
+
+async def is_unknown(bench: Bench, wire: TestWire, **query: str) -> bool:
+    found = await ask(bench, wire, **query)
+    return isinstance(found, Answer) and found.reason == "unknown  no such session"
+
+
+async def test_who_comes_too_late_finds_a_session_and_begins_none() -> None:
+    bench, wire = Bench(), Landing(FULL | Cap.RESUME)
+    for role in ("new", "resume", "downlink"):
+        assert await is_unknown(bench, wire, **GIVEN, late="1", role=role)
+    assert await bench.broker.owner("test", "s") is None
+    session = opened(bench, wire, await ask(bench, wire, **GIVEN, role="downlink"))
+    found = await ask(bench, wire, **GIVEN, late="1", role="downlink")
+    assert isinstance(found, Attached) and found.session is session
+    assert isinstance(await ask(bench, wire, **GIVEN, late="1", role="resume"), Admitted)
+    taken = await ask(bench, wire, **GIVEN, late="1", role="new")
+    assert isinstance(taken, Answer) and taken.reason == "taken  this session has a connection"
+
+
+async def test_what_comes_for_a_session_that_has_ended_begins_no_other_for_a_while() -> None:
+    async with running() as bench:
+        wire = Landing()
+        opened(bench, wire, await ask(bench, wire, **GIVEN)).close(1000)
+        for role in ("new", "resume", "downlink", "uplink"):
+            assert await is_unknown(bench, wire, **GIVEN, role=role)
+        bench.clock.move(SPENT)
+        assert isinstance(await ask(bench, wire, **GIVEN), Admitted)
+
+
+async def test_a_session_that_began_without_a_welcome_is_resumed_with_the_same_secret() -> None:
+    bench, wire = Bench(authenticate=counted([])), Landing(FULL | Cap.RESUME)
+    query = {**GIVEN, "role": "resume", "keeps": "1", "user": "ana"}
+    session = opened(bench, wire, await ask(bench, wire, **query))
+    first = session.transport
+    session.machine.receive('{"t":"codec","name":"loud"}', 0.0)
+    session.codec = session.machine.codec
+    assert opened(bench, wire, await ask(bench, wire, **query)) is session
+    assert isinstance(first, TestTransport)
+    assert first.closed == (4409, "replaced by a newer connection")
+    assert session.codec.name == session.machine.codec.name == "loud"
+    assert session.accepts("secret") and not session.is_replaced("secret")
+    assert opened(bench, wire, await ask(bench, wire, **query)) is session
+
+
+async def test_who_shows_another_secret_or_is_somebody_else_resumes_nothing() -> None:
+    bench, wire = Bench(authenticate=counted([])), Landing(FULL | Cap.RESUME)
+    query = {**GIVEN, "role": "resume", "keeps": "1", "user": "ana"}
+    session = opened(bench, wire, await ask(bench, wire, **query))
+    for wrong in ({"token": "guess"}, {"user": "eve"}):
+        assert await is_unknown(bench, wire, **{**query, **wrong})
+    assert await is_unknown(bench, Landing(FULL | Cap.RESUME, name="other"), **query)
+    assert bench.node.sessions == {"s": session} and session.transport is not None
+
+
+async def test_first_requests_that_race_for_a_given_id_make_one_session() -> None:
+    """The directory takes its time: the second one asked before the first had a session."""
+
+    class Slow(MemoryBroker):
+        async def claim(self, mount: str, id: str, owner: str, identity: str, lease: float) -> str:
+            await turns(3)
+            return await super().claim(mount, id, owner, "", lease)
+
+    for role in ("new", "resume"):
+        bench = Bench(broker=Slow(), authenticate=counted([]))
+        wire = Landing(FULL | Cap.RESUME)
+
+        async def come(bench: Bench, wire: TestWire, user: str, role: str) -> object:
+            found = await ask(bench, wire, **GIVEN, role=role, user=user)
+            return opened(bench, wire, found) if isinstance(found, Admitted) else found
+
+        coming = [come(bench, wire, user, role) for user in ("ana", "eve")]
+        session, second = await asyncio.gather(*coming)
+        assert isinstance(second, Answer) and second.reason == "unknown  no such session"
+        assert bench.node.sessions == {"s": session}
+
+
+async def test_a_request_of_a_given_id_that_another_node_has_is_for_that_node() -> None:
+    bench, wire = Bench(broker=Several()), Landing()
+    await MemoryBroker.claim(bench.broker, "test", "s", "n2", "", 60)
+    for role, needs_user in (("new", False), ("resume", True), ("uplink", False)):
+        assert await ask(bench, wire, **GIVEN, role=role) == Elsewhere("n2", needs_user)

@@ -9,13 +9,14 @@ from anywire.body import NO_BODY, Body
 from anywire.brokers.memory import MemoryBroker
 from anywire.core.channel import Left
 from anywire.core.member import Member
-from anywire.core.node import Node
+from anywire.core.node import SPENT, Node
+from anywire.core.session import Session
 from anywire.errors import Refused
 from anywire.frames import At, Position, Record
 from anywire.limits import Limits
 from anywire.payload import Payload
-from anywire.wires.base import Cap, Hello, User
-from tests.core.support import FULL, Bench, TestWire, running, turns
+from anywire.wires.base import Cap, Hello, Opening, User
+from tests.core.support import FULL, Bench, TestTransport, TestWire, running, turns
 
 # --- start and stop -------------------------------------------------------------------------------
 
@@ -373,3 +374,39 @@ async def test_an_id_that_another_node_has_is_not_ours_to_release() -> None:
         bench.node.sessions["s"] = bench.node.sessions.pop(other)
         peer.cut()
         assert await bench.broker.owner("test", "s") == "n2"
+
+
+async def given(bench: Bench, id: str = "s") -> Session:
+    """A session whose id and secret were given away before."""
+    assert await bench.node.claim(bench.wire, id, User("ana")) == "n1"
+    hello, user = bench.hello(), User("ana")
+    opening = bench.wire.open(hello)
+    assert isinstance(opening, Opening) and opening.machine is not None
+    opening.session, opening.token, opening.is_claimed = id, "secret", True
+    return bench.node.open(bench.wire, hello, opening, opening.machine, user, TestTransport())
+
+
+async def test_an_id_that_was_given_away_is_known_for_a_while_after_its_session() -> None:
+    async with running() as bench:
+        node = bench.node
+        assert not node.has_ended("s")
+        session = await given(bench)
+        assert session.token == "secret" and not node.has_ended("s")
+        session.close(1000)
+        assert node.has_ended("s")
+        bench.clock.move(SPENT - 0.1)
+        assert node.has_ended("s") and await bench.broker.owner("test", "s") == "n1"
+        bench.clock.move(0.1)
+        assert not node.has_ended("s") and await bench.broker.owner("test", "s") is None
+
+
+async def test_who_stops_knows_no_id_any_more() -> None:
+    async with running() as bench:
+        await given(bench)
+        bench.node.send_away()
+        assert not bench.node.has_ended("s") and await bench.broker.owner("test", "s") is None
+
+
+async def test_every_app_has_a_key_that_nobody_knows() -> None:
+    keys = {Bench().node.key for _ in range(3)}
+    assert len(keys) == 3 and {len(key) for key in keys} == {32}

@@ -47,7 +47,7 @@ class Several(MemoryBroker):
 
     def __init__(self, doors: dict[str, str]) -> None:
         super().__init__()
-        self.others = doors
+        self.others = dict(doors)
 
     def doors(self) -> dict[str, str]:
         return self.others
@@ -56,12 +56,13 @@ class Several(MemoryBroker):
 ALL = {"n1": "/1", "n2": "/2", "n3": "/3"}
 
 
-def opening(session: str, *, is_claimed: bool = False) -> Opening:
-    return Opening(machine=None, session=session, is_claimed=is_claimed)
+def opening(session: str, *, is_claimed: bool = False, token: str = "") -> Opening:
+    return Opening(machine=None, session=session, is_claimed=is_claimed, token=token)
 
 
-async def owner(bench: Bench, session: str, *, is_claimed: bool = False) -> str:
-    return await owner_of(bench.node, bench.wire, opening(session, is_claimed=is_claimed))
+async def owner(bench: Bench, session: str, *, is_claimed: bool = False, token: str = "") -> str:
+    found = opening(session, is_claimed=is_claimed, token=token)
+    return await owner_of(bench.node, bench.wire, found)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,17 @@ async def test_a_claimed_id_that_nobody_has_is_for_the_node_that_all_name() -> N
     bench = Bench(broker=Several(ALL))
     for n in range(10):
         assert await owner(bench, f"s{n}", is_claimed=True) == rendezvous(ALL, f"test s{n}")
+
+
+async def test_an_id_that_was_given_away_belongs_to_who_is_asked_first() -> None:
+    broker = Several(ALL)
+    bench = Bench(broker=broker)
+    for n in range(10):
+        assert await owner(bench, f"s{n}", is_claimed=True, token="secret") == "n1"
+    await broker.claim("test", "s0", "n3", "", 60)
+    assert await owner(bench, "s0", is_claimed=True, token="secret") == "n3"
+    del broker.others["n3"]  # it died
+    assert await owner(bench, "s0", is_claimed=True, token="secret") == "n1"
 
 
 async def test_a_claimed_id_whose_session_stands_here_is_ours_without_a_look() -> None:

@@ -737,3 +737,21 @@ async def test_nothing_is_lost_doubled_or_reordered_while_it_can_be_resumed() ->
     run_state_machine_as_test(
         Resuming, settings=settings(max_examples=80, stateful_step_count=40, deadline=None)
     )
+
+
+# --- who has nothing to come back to --------------------------------------------------------------
+
+
+async def test_a_conversation_of_one_membership_waits_for_its_client_only_while_that_stands() -> (
+    None
+):
+    wire = TestWire(FULL | Cap.RESUME, is_single=True)
+    bench = Bench()
+    bench.channel("echo")
+    peer = bench.connect(wire)
+    bench.flush()
+    peer.cut()
+    assert peer.session.has_ended, "its handshake never came"
+    peer = joined(bench, wire)
+    peer.cut()
+    assert not peer.session.has_ended

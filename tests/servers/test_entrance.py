@@ -8,13 +8,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from anywire import Anywire
 from anywire.frames import Frame
 from anywire.limits import Limits
+from anywire.servers.entrance import Entrance
+from anywire.servers.routes import Routes
 from anywire.wires.base import Answer, Hello, Opening, Overlap
+from anywire.wires.signalr import SignalR
+from anywire.wires.signalr.token import mint
+from tests.core.support import TestTransport
 from tests.servers.neighbours.pair import dial_to, pair
 from tests.servers.oddly import Guest, Second, odd, second
 from tests.servers.serving import Dialed, dial, echo, make_node, serving, upgrade
@@ -338,3 +344,38 @@ async def test_a_session_that_cannot_be_opened_is_closed_as_a_failure(
         first = await socket.closed()
         assert first == 1011
         assert "opening a session of odd failed" in caplog.text
+
+
+@pytest.mark.parametrize("stands", [False, True])
+async def test_who_left_before_it_came_in_owns_no_id_that_was_given_away(stands: bool) -> None:
+    class Gone:
+        """A request whose client has hung up."""
+
+        has_begun = False
+
+        def __init__(self) -> None:
+            self.is_gone = True
+            self.exchange: Any = self
+
+        def accept(self, subprotocol: str | None) -> Any:
+            return TestTransport()
+
+        async def elsewhere(self, elsewhere: object) -> None:
+            raise AssertionError
+
+        def begin(self) -> None:
+            """Nothing came behind the head."""
+
+    wire, node = SignalR({"/hub": "echo"}), make_node(channel=echo())
+    found = Routes([wire]).find("GET", "/hub", is_upgrade=True)
+    assert found is not None
+    known, token = mint(b"n" * 16, now=0.0, resumes=True, key=node.key)
+    hello = Hello(path="/hub", query={"id": token}, key=node.key, seed=b"s" * 32)
+    gone = Gone()
+    gone.is_gone = not stands
+    for _ in range(2):
+        Entrance(node, found, hello, gone).open()
+        gone.is_gone = True
+    assert await node.directory.owner("signalr", known.id) == (node.id if stands else None)
+    assert list(node.sessions) == ([known.id] if stands else [])
+    assert not node.has_ended(known.id)

@@ -95,18 +95,17 @@ async def admit(node: "Node", wire: Wire, hello: Hello) -> Admission:
             user = User("", is_anonymous=True)
         else:
             user = await node.authenticated(hello)
-        stands = opening.session in node.sessions
-        if stands and role is Role.RESUME and opening.is_claimed:
-            if node.resumable(wire, opening, opening.machine, user) is None:
-                return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
-        elif opening.is_claimed:
+        if opening.is_claimed and not (role is Role.RESUME and opening.session in node.sessions):
             standing = await node.claim(wire, opening.session, user)
             if standing != node.id:
                 if not hello.hops:
                     return Elsewhere(standing, needs_user=True, user=user)
                 return wire.refuse(hello, Why(Reason.BUSY, text="another node opens it; try again"))
-        if role is not Role.RESUME and opening.session in node.sessions:
-            return _raced(node, wire, hello, opening, user)
+        if opening.session in node.sessions:
+            if role is not Role.RESUME:
+                return _raced(node, wire, hello, opening, user)
+            if opening.is_claimed and not node.resumable(wire, opening, opening.machine, user):
+                return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
     except Refused as refused:
         why = Why(Reason.FORBIDDEN, code=refused.code, text=refused.text, data=refused.data)
         return wire.refuse(hello, why)

@@ -241,7 +241,7 @@ class Node:
         """The session has ended."""
         self.detached.pop(session, None)
         self.sessions.pop(session.id, None)
-        if session.token and session.id in self._claims:
+        if session.token and session.id in self._claims and not self.is_stopping:
             self.deadlines.at(self.now() + SPENT, partial(self.disclaim, session.id))
         else:
             self.disclaim(session.id)

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -44,6 +44,7 @@ from anywire.wires.base import (
     TOKEN_ID,
     Cap,
     Codec,
+    Following,
     Hello,
     Identity,
     Machine,
@@ -266,7 +267,8 @@ class Session:
             return
         # Who leaves with memberships that may go on elsewhere has not left those.
         goodbye = is_clean and code in _GOODBYES and not self.machine.caps & Cap.ADOPT
-        may_wait = self.resumes and (self.members or not self.machine.caps & Cap.ADOPT)
+        has_begun = self.members or not (self.machine.is_single or self.machine.caps & Cap.ADOPT)
+        may_wait = self.resumes and has_begun
         if not may_wait or not self.is_admitted or goodbye or self.node.is_stopping:
             self.end(code, reason, is_clean=is_clean)
         else:
@@ -312,7 +314,7 @@ class Session:
         self._cancel_expiry()
         machine.received = self.machine.received
         if opening.keeps_codec:
-            machine.codec = self.codec
+            cast(Following, machine).follow(self.machine)  # the opening says so
         self.machine = machine
         if not opening.is_claimed:
             # The one it showed, not the last one given: a peer may be cut twice before it hears.

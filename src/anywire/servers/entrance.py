@@ -63,6 +63,8 @@ class Entrance:
         if exchange.is_gone or exchange.has_begun:
             if isinstance(result, Relay):
                 result.abandon()
+            elif isinstance(result, Admitted) and result.opening.session not in self._node.sessions:
+                self._node.disclaim(result.opening.session)
             return
         try:
             if error is not None:

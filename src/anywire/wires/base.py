@@ -131,6 +131,14 @@ class Adopting(Machine, Protocol):
         ...
 
 
+class Following(Machine, Protocol):
+    """A machine whose opening `keeps_codec`."""
+
+    def follow(self, before: Machine) -> None:
+        """Go on as this one of the same wire: with what was settled, and what still waits."""
+        ...
+
+
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """Options that a wire's path has instead of the app's; the host obeys them.
 
@@ -388,7 +396,7 @@ class Opening(msgspec.Struct, kw_only=True):
     may_begin: bool = True
     """… and else there is no such session, if none stands."""
     keeps_codec: bool = False
-    """For RESUME: the request does not say what is spoken; the machine is told (`codec`)."""
+    """For RESUME: the request does not say what is spoken. The machine is a `Following`."""
     carrier: Carrier | None = None
     """What carries this request, where its route alone does not tell."""
     downlink: Downlink | None = None

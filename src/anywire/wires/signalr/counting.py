@@ -37,6 +37,11 @@ class Received:
         self._at = None
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether nothing counts before the other end has named what it repeats."""
+        return self._at is None
+
+    @property
     def is_untold(self) -> bool:
         """Whether some came that the other end was not told of."""
         return self._told != self._count

@@ -29,7 +29,7 @@ from anywire.frames import (
 )
 from anywire.limits import Limits
 from anywire.payload import Message, Payload
-from anywire.wires.base import Cap, Codec
+from anywire.wires.base import Cap, Codec, Machine
 from anywire.wires.signalr.codec import (
     ACK,
     CANCEL_INVOCATION,
@@ -97,6 +97,7 @@ class SignalRMachine:
         "_rhythm",
         "_until",
         "caps",
+        "codec",
     )
 
     is_single = True
@@ -120,7 +121,8 @@ class SignalRMachine:
         self._records = Records(limits)
         self._received = Received() if resumes else None
         self._codec: SignalRCodec | None = None
-        """What the handshake, or the session that this one goes on with, has settled."""
+        """What the handshake has settled."""
+        self.codec: Codec = JSON
         self.caps = self._caps(JSON)
         self._is_open = False
         self._has_left = False
@@ -132,17 +134,13 @@ class SignalRMachine:
         self._until: float | None = None
         self._due: list[Payload] = []
 
-    @property
-    def codec(self) -> Codec:
-        """JSON, before anything is settled."""
-        return self._codec or JSON
-
-    @codec.setter
-    def codec(self, codec: Codec) -> None:
-        """Go on with a session that speaks this."""
-        self._codec = next(each for each in PROTOCOLS.values() if each is codec)
-        self.caps = self._caps(self._codec)
-        self._is_open = True
+    def follow(self, before: Machine) -> None:
+        """Go on as this one: what was settled stays so, and what waits is still completed."""
+        assert isinstance(before, SignalRMachine)  # the session is of one wire
+        self._codec, self.codec, self.caps = before._codec, before.codec, before.caps
+        self._is_open, self._has_left = before._is_open, before._has_left
+        self._until = before._until
+        self._pending = before._pending
 
     @property
     def received(self) -> int:
@@ -172,6 +170,8 @@ class SignalRMachine:
             return self._read(self._codec, data)
         hand = self._records.first(data)
         if hand is None:
+            if self._records.waiting > _HANDSHAKE_BYTES:
+                raise self._refused("a handshake has at most 4096 bytes")
             return ()
         frames = self._shake(hand, now)
         codec, rest = self._codec, self._records.rest()
@@ -193,7 +193,7 @@ class SignalRMachine:
             raise self._refused(f"the protocol '{hand.protocol:.40}' is not one of: {known}")
         if hand.version not in VERSIONS:
             raise self._refused(f"version {hand.version} of the protocol is not supported")
-        self._codec = codec
+        self._codec = self.codec = codec
         self.caps = self._caps(codec)
         self._until = None
         if self._rhythm.ping > 0:
@@ -243,6 +243,8 @@ class SignalRMachine:
             case 7:
                 self._has_left = True
                 return (Bye(1000, said.error or ""),)
+            case 8 if received is not None and received.is_waiting:
+                return ()  # it is no word of this transport: what it has is still to be said
             case 8:
                 return (Ack(said.sequence_id or 0),)
             case _:

@@ -29,6 +29,7 @@ ENVELOPE = 2
 _ID_BYTES = 64
 _ABSENT = msgspec.Raw()
 _FAILED, _RESULT = 1, 3
+_KNOWN = range(INVOCATION, SEQUENCE + 1)
 _CALLS = (INVOCATION, STREAM_INVOCATION)
 _NAMED = (STREAM_ITEM, COMPLETION, STREAM_INVOCATION, CANCEL_INVOCATION)
 """Types that mean nothing without an id."""
@@ -49,8 +50,13 @@ class Said(msgspec.Struct, rename="camel"):
     allow_reconnect: bool | None = None
 
 
+class _Typed(msgspec.Struct):
+    type: int
+
+
 Read = Callable[[bytes, Limits], Said | None]
 _said = msgspec.json.Decoder(Said).decode
+_typed = msgspec.json.Decoder(_Typed).decode
 _items = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _int = msgspec.msgpack.Decoder(int).decode
 _text = msgspec.msgpack.Decoder(str | None).decode
@@ -70,6 +76,8 @@ def read_json(text: bytes, limits: Limits) -> Said | None:
     try:
         said = _said(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        if _is_unknown(text):
+            return None
         raise broken(f"not a message of the hub protocol: {error}") from error
     if said.type in _CALLS and bytes(memoryview(said.arguments)[:1]) != b"[":
         raise broken("the arguments of an invocation are a list")
@@ -145,7 +153,7 @@ _LISTS = frozenset((*range(0x90, 0xA0), 0xDC, 0xDD))
 def _checked(said: Said, limits: Limits) -> Said | None:
     """The message, if what it must have is there. Raises ProtocolError."""
     kind = said.type
-    if not INVOCATION <= kind <= SEQUENCE:
+    if kind not in _KNOWN:
         return None
     if kind in _CALLS and said.target is None:
         raise broken("an invocation has a target")
@@ -160,6 +168,14 @@ def _checked(said: Said, limits: Limits) -> Said | None:
         if len(id) > _ID_BYTES:
             raise broken(f"an id has at most {_ID_BYTES} characters")
     return said
+
+
+def _is_unknown(text: bytes) -> bool:
+    """Whether it is of a type that nobody knows: what its members mean, nobody knows either."""
+    try:
+        return _typed(text).type not in _KNOWN
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
 
 
 def _is_given(raw: msgspec.Raw) -> bool:

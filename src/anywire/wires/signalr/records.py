@@ -22,15 +22,25 @@ def too_large(limits: Limits) -> ProtocolError:
 class Records:
     """What came and is no whole message yet; at most `Limits.message` bytes of it."""
 
-    __slots__ = ("_limits", "_rest")
+    __slots__ = ("_limits", "_needs", "_rest")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._rest = b""
+        self._rest: bytearray | None = None
+        self._needs = 0
+        """Bytes that the first message of the rest has, with its length, once that is known."""
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes came and are no whole message yet."""
+        return 0 if self._rest is None else len(self._rest)
 
     def texts(self, data: bytes) -> Sequence[bytes]:
         """The JSON messages that are whole now. Raises ProtocolError for one that is too large."""
-        *whole, rest = (self._rest + data if self._rest else data).split(SEPARATOR)
+        if SEPARATOR not in data:
+            self._keep(data)  # and looks at nothing twice, however small its pieces are
+            return ()
+        *whole, rest = (self.rest() + data).split(SEPARATOR)
         limit = self._limits.message
         for text in whole:
             if len(text) > limit:
@@ -40,24 +50,27 @@ class Records:
 
     def first(self, data: bytes) -> bytes | None:
         """The first JSON message, once it is whole; what is behind it waits for `rest`."""
-        text, separator, rest = (self._rest + data).partition(SEPARATOR)
-        if not separator:
-            self._keep(text)
+        if SEPARATOR not in data:
+            self._keep(data)
             return None
-        self._rest = rest  # of one frame, which was taken whole
+        text, _, rest = (self.rest() + data).partition(SEPARATOR)
+        self._rest = bytearray(rest) if rest else None  # of one frame, which was taken whole
         return text
 
     def rest(self) -> bytes:
-        """What was behind the first one."""
-        rest, self._rest = self._rest, b""
-        return rest
+        """What came and was not taken: it is taken now."""
+        rest, self._rest = self._rest, None
+        return b"" if rest is None else bytes(rest)
 
     def packed(self, data: bytes) -> Sequence[bytes]:
         """The MessagePack messages that are whole now. Raises ProtocolError for a length that is
         none, or over the limit, before anything of that message has come.
         """
-        if self._rest:
-            data, self._rest = self._rest + data, b""
+        if self.waiting + len(data) < self._needs:
+            self._keep(data)
+            return ()
+        data = self.rest() + data
+        self._needs = 0
         whole: list[bytes] = []
         at, end = 0, len(data)
         while at < end:
@@ -67,16 +80,22 @@ class Records:
             if size > self._limits.message:
                 raise too_large(self._limits)
             if begin + size > end:
+                self._needs = begin + size - at
                 break
             whole.append(data[begin : begin + size])
             at = begin + size
         self._keep(data[at:])
         return whole
 
-    def _keep(self, rest: bytes) -> None:
-        if len(rest) > self._limits.message + _VARINT_BYTES:
+    def _keep(self, more: bytes) -> None:
+        if not more:
+            return
+        if self.waiting + len(more) > self._limits.message + _VARINT_BYTES:
             raise too_large(self._limits)
-        self._rest = rest
+        if self._rest is None:
+            self._rest = bytearray(more)
+        else:
+            self._rest += more
 
 
 def framed(data: bytes) -> bytes:
