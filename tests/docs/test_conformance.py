@@ -22,6 +22,12 @@ FILES = {
     "e": "tests/conformance/test_engineio_protocol.py",
     "i": "tests/conformance/test_socketio_protocol.py",
     "j": "tests/conformance/test_sockjs_protocol.py",
+    "n": "tests/wires/phoenix/test_messages.py",
+    "b": "tests/wires/phoenix/test_codec.py",
+    "m": "tests/wires/phoenix/test_machine.py",
+    "v": "tests/wires/phoenix/test_server.py",
+    "l": "tests/wires/phoenix/test_carriers.py",
+    "h": "tests/wires/phoenix/test_presence.py",
 }
 SUITES = {"e": "### Engine.IO", "i": "### Socket.IO", "j": "### SockJS"}
 """The protocols' own suites: our file with their cases, and the table of those."""
@@ -83,3 +89,15 @@ def test_every_official_case_stands_beside_the_test_that_is_it(letter: str) -> N
     table = PAGE.split(f"\n{SUITES[letter]}\n")[1].split("\n##")[0]
     rows = re.findall(rf"^\| (.+) \| {letter} `(test_\w+)` \|$", table, re.MULTILINE)
     assert rows == list(official(FILES[letter]).items())
+
+
+def test_the_checklist_of_phoenix_names_scenes_and_transcripts_that_exist() -> None:
+    checklist = PAGE.split("\n## Phoenix Channels\n")[1].split("\n## ")[0]
+    played = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests/e2e/phoenix").glob("*.mjs")
+    )
+    scenes = set(re.findall(r'^scenario\("(.+)", async', played, re.MULTILINE))
+    cited = set(re.findall(r"\bo `([^`]+)`", checklist))
+    assert cited and cited <= scenes
+    written = {path.stem for path in (ROOT / "tests/transcripts/phoenix").glob("*.txt")}
+    assert set(re.findall(r"\bt `([^`]+)`", checklist)) == written
