@@ -35,7 +35,7 @@ def mint(nonce: bytes, *, now: float, resumes: bool, key: bytes) -> tuple[Token,
     """A new token and how it is written. `nonce`: 16 random bytes; `now`: unix time in seconds."""
     landing = int((now + LANDING) * 1000)
     fields = _FIELDS.pack(nonce, landing, resumes)
-    text = base64.urlsafe_b64encode(fields + _mac(fields, key)).rstrip(b"=").decode()
+    text = _written(fields + _mac(fields, key))
     return Token(_public(nonce), landing / 1000, resumes), text
 
 
@@ -48,9 +48,13 @@ def read(text: str, key: bytes) -> Token | None:
         nonce, landing, resumes = _FIELDS.unpack(fields)
     except (UnicodeEncodeError, binascii.Error, struct.error):
         return None
-    if not hmac.compare_digest(mac, _mac(fields, key)):
+    if not hmac.compare_digest(mac, _mac(fields, key)) or _written(data) != text:
         return None
     return Token(_public(nonce), landing / 1000, resumes)
+
+
+def _written(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _public(nonce: bytes) -> str:
