@@ -48,6 +48,25 @@ def test_the_first_subprotocol_that_is_known_is_spoken(
     assert opening.machine is not None and opening.machine.codec is codec
 
 
+@pytest.mark.parametrize(
+    ("hello", "credentials"),
+    [
+        (Hello(subprotocols=[EXT, "anycable-token.a.b"]), {"token": "a.b"}),
+        (Hello(headers={"x-jid": "a.b"}), {"token": "a.b"}),
+        (Hello(query={"jid": "a.b"}), {"token": "a.b"}),
+        (Hello(query={"jid": ""}), None),
+        (Hello(subprotocols=[EXT]), None),
+    ],
+)
+def test_a_token_is_found_where_anycable_s_client_shows_it(
+    hello: Hello, credentials: object
+) -> None:
+    opening = ActionCable().open(hello)
+    assert isinstance(opening, Opening)
+    assert opening.credentials == credentials
+    assert opening.subprotocol in (EXT, None)
+
+
 def test_a_ping_takes_time() -> None:
     with pytest.raises(ConfigurationError, match="over 0 seconds"):
         ActionCable(ping=0.0)

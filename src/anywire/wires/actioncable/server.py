@@ -16,6 +16,8 @@ from anywire.wires.refusal import CODES, chosen, foreign, words
 
 BASE, EXTENDED, NONE = "actioncable-v1-json", "actioncable-v1-ext-json", "actioncable-unsupported"
 SUBPROTOCOLS = (BASE, EXTENDED, NONE)
+SHOWN = "anycable-token."
+"""What a subprotocol begins with that is a token; else the header `X-JID` or the parameter `jid`."""
 
 
 class ActionCable:
@@ -25,7 +27,8 @@ class ActionCable:
     An identifier names an address: `{"channel":"ChatChannel","room":"lobby"}` is `chat:lobby` where
     there is a channel `chat:{room}`, else `chat`, with the parameter `room`; all behind `prefix`.
     Its client offers `actioncable-unsupported` to see that a server speaks nothing it knows: who
-    offers nothing else is answered with it, and hears the base protocol, as from Rails.
+    offers nothing else is answered with it, and hears the base protocol, as from Rails. A token as
+    `@anycable/core` shows it is `hello.token`.
 
     `ping`: seconds between two pings; clients of Rails reconnect after 6 without one. `limits`,
     `origins`, `deflate`: see `Mount`.
@@ -72,7 +75,12 @@ class ActionCable:
             prefix=self.prefix,
             extension=Extended() if subprotocol == EXTENDED else None,
         )
-        return Opening(machine=machine, session=hello.id(SESSION_ID), subprotocol=subprotocol)
+        return Opening(
+            machine=machine,
+            session=hello.id(SESSION_ID),
+            subprotocol=subprotocol,
+            credentials=_credentials(hello),
+        )
 
     def refuse(self, hello: Hello, why: Why) -> Answer:
         """An upgrade, `disconnect` and a close: who is nobody stays away, all others come back."""
@@ -86,3 +94,10 @@ class ActionCable:
             payloads=(disconnect(reason, reconnect=not is_nobody),),
             subprotocol=chosen(hello, SUBPROTOCOLS),
         )
+
+
+def _credentials(hello: Hello) -> dict[str, str] | None:
+    """The token that a client of AnyCable shows, in one of its three ways."""
+    shown = [one.removeprefix(SHOWN) for one in hello.subprotocols if one.startswith(SHOWN)]
+    token = shown[0] if shown else hello.headers.get("x-jid") or hello.query.get("jid")
+    return {"token": token} if token else None

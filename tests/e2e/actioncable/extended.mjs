@@ -1,0 +1,153 @@
+// What AnyCable's client does with its own protocol: history by position and by time, presence, whispers.
+
+import { numbers, same } from "../scenes.mjs";
+import { EXTENDED, scenario, silence, until } from "./scene.mjs";
+
+const only = (name, run) => scenario(name, run, EXTENDED);
+const seconds = () => Math.floor(Date.now() / 1000);
+
+only("what was missed during a cut is heard by position, each once and in order", async (t) => {
+  const name = t.name();
+  const bo = await t.cable().subscribed("LogChannel", { name });
+  const [cable, line] = await t.onLine({}, { historyTimestamp: false });
+  const ana = await cable.subscribed("LogChannel", { name });
+  bo.send({ n: 0 });
+  await ana.messages.until(1);
+  await line.tell("cut");
+  for (const n of [1, 2, 3]) bo.send({ n });
+  await bo.messages.until(4);
+  await line.tell("mend");
+  await until(() => ana.messages.all.length >= 4, "what was missed");
+  bo.send({ n: 4 });
+  await until(() => ana.messages.all.length >= 5, "what is new");
+  await silence(100);
+  same(ana.messages.all.map(({ n }) => n), numbers(5));
+  const offsets = ana.metas.all.map(({ offset }) => offset);
+  same([...offsets].sort((a, b) => a - b), offsets);
+});
+
+only("what was said before is heard by time", async (t) => {
+  const name = t.name();
+  const before = seconds() - 1;
+  const bo = await t.cable().subscribed("LogChannel", { name });
+  for (const n of [0, 1]) bo.send({ n });
+  await bo.messages.until(2);
+  const ana = await t.cable({}, { historyTimestamp: before }).subscribed("LogChannel", { name });
+  await ana.messages.until(2);
+  same(ana.messages.all, [{ n: 0 }, { n: 1 }]);
+  const fresh = await t.cable({}, { historyTimestamp: false }).subscribed("LogChannel", { name });
+  await silence(100);
+  same(fresh.messages.all, []);
+});
+
+only("whether all of the history was there is told", async (t) => {
+  const name = t.name();
+  for (const [history, answer] of [
+    [{ since: seconds() }, "confirm_history"],
+    [{ streams: { [`cable-log:${name}`]: { epoch: "another", offset: 3 } } }, "reject_history"],
+  ]) {
+    const identifier = JSON.stringify({ channel: "LogChannel", name });
+    const { heard, say } = t.socket(["actioncable-v1-ext-json"]);
+    await heard.until(1);
+    say({ command: "subscribe", identifier, history });
+    const [, confirmed, told] = await heard.until(3, false);
+    same([confirmed.type, told.type], ["confirm_subscription", answer]);
+  }
+});
+
+only("a channel without history says that there is none", async (t) => {
+  const { heard, say } = t.socket(["actioncable-v1-ext-json"]);
+  const identifier = JSON.stringify({ channel: "RoomChannel", room: t.name() });
+  await heard.until(1);
+  say({ command: "subscribe", identifier, history: { since: seconds() } });
+  const told = await heard.until(4, false);
+  same(told.slice(1), [
+    { identifier, type: "confirm_subscription" },
+    { identifier, type: "reject_history" },
+    { identifier, message: { hello: "anonymous" } },
+  ]);
+});
+
+only("history of a live subscription comes when it is asked for", async (t) => {
+  const name = t.name();
+  const identifier = JSON.stringify({ channel: "LogChannel", name });
+  const { heard, say } = t.socket(["actioncable-v1-ext-json"]);
+  await heard.until(1);
+  say({ command: "subscribe", identifier });
+  await heard.when(() => heard.all.some(({ type }) => type === "confirm_subscription"));
+  for (const n of [1, 2, 3]) say({ command: "message", identifier, data: JSON.stringify({ n }) });
+  const messages = () => heard.all.filter(({ message }) => message?.n);
+  await heard.when(() => messages().length === 3);
+  const [{ epoch, offset, stream_id }] = messages();
+  say({ command: "history", identifier, history: { streams: { [stream_id]: { epoch, offset } } } });
+  await heard.when(() => heard.all.some(({ type }) => type === "confirm_history"));
+  same(messages().map(({ message }) => message.n), [1, 2, 3, 2, 3]);
+  same(messages().map((one) => one.offset - offset), [0, 1, 2, 1, 2]);
+});
+
+only("who is present is asked for, and who comes and goes is told", async (t) => {
+  const name = t.name();
+  const [ana, bo] = [t.cable({ user: "ana" }), t.cable({ user: "bo" })];
+  const first = await ana.subscribed("LogChannel", { name });
+  await first.inner.presence.join("whatever", { on: "phone" });
+  await until(() => first.presences.all.some(({ type, id }) => type === "join" && id === "ana"), "ana");
+  const second = await bo.subscribed("LogChannel", { name });
+  same(await second.inner.presence.info(), { ana: { on: "phone" } });
+  await second.inner.presence.join("whatever", { on: "desk" });
+  await until(() => first.presences.all.some(({ type, id, info }) => type === "join" && id === "bo" && info.on === "desk"), "bo");
+  same(await first.inner.presence.info(), { ana: { on: "phone" }, bo: { on: "desk" } });
+  second.unsubscribe();
+  await until(() => first.presences.all.some(({ type, id }) => type === "leave" && id === "bo"), "leave of bo");
+  same(await first.inner.presence.info(), { ana: { on: "phone" } });
+});
+
+only("one who is there twice has left when both have", async (t) => {
+  const name = t.name();
+  const watcher = await t.cable({ user: "bo" }).subscribed("LogChannel", { name });
+  same(await watcher.inner.presence.info(), {});
+  const tabs = [];
+  for (const on of ["phone", "desk"]) {
+    const tab = await t.cable({ user: "ana" }).subscribed("LogChannel", { name });
+    await tab.inner.presence.join("whatever", { on });
+    await until(() => watcher.presences.all.some(({ info }) => info?.on === on), on);
+    tabs.push(tab);
+  }
+  tabs[1].unsubscribe();
+  await until(() => watcher.presences.all.at(-1).info?.on === "phone", "the phone again");
+  same(await watcher.inner.presence.info(), { ana: { on: "phone" } });
+  tabs[0].unsubscribe();
+  await until(() => watcher.presences.all.at(-1).type === "leave", "the end of it");
+  same(await watcher.inner.presence.info(), {});
+});
+
+only("who comes back is present again", async (t) => {
+  const name = t.name();
+  const watcher = await t.cable({ user: "bo" }).subscribed("LogChannel", { name });
+  const [cable, line] = await t.onLine({ user: "ana" });
+  const ana = await cable.subscribed("LogChannel", { name });
+  await ana.inner.presence.join("whatever", { on: "phone" });
+  const told = () => watcher.presences.all.filter(({ type }) => type !== "info").map(({ type }) => type);
+  await until(() => told().length === 1, "a join");
+  await line.tell("cut");
+  await until(() => told().length === 2, "a leave");
+  await line.tell("mend");
+  await until(() => told().length === 3, "a join again");
+  same(told(), ["join", "leave", "join"]);
+});
+
+only("a channel without presence says so", async (t) => {
+  const room = await t.room();
+  let error = null;
+  await room.inner.presence.info().catch((thrown) => (error = thrown.message));
+  same(error, "failed to retrieve presence");
+  same(await room.ask("echo", { n: 1 }), { echo: { n: 1 } });
+});
+
+only("a whisper is heard by all others", async (t) => {
+  const name = t.name();
+  const [ana, bo] = [await t.cable().subscribed("LogChannel", { name }), await t.cable().subscribed("LogChannel", { name })];
+  await ana.inner.whisper({ typing: true });
+  same(await bo.messages.until(1), [{ typing: true }]);
+  same(bo.metas.all, [undefined]);
+  same(ana.messages.all, []);
+});

@@ -1,0 +1,102 @@
+"""The conformance app and the official clients of Action Cable, in Node and Chromium: Rails' own, and
+AnyCable's by the protocol of Rails and by its own.
+"""
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.processes import Process, Processes
+from tests.e2e.stage import Stage, all_went_well, scenes, serve, staged
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.net,
+    pytest.mark.node,
+    pytest.mark.asyncio(loop_scope="module"),
+]
+CLIENTS = ["rails", "anycable", "extended"]
+LEAST = 22
+APP = "conformance.app:app"
+
+
+async def uvicorn(processes: Processes) -> tuple[Process, str]:
+    """The app under another host, and where it listens."""
+    server = await processes.start("uvicorn", sys.executable, "-m", "uvicorn", APP, "--port", 0)
+    said = await server.line("Uvicorn running on http://")
+    return server, next(word for word in said.split() if word.startswith("http://"))
+
+
+async def workers(processes: Processes) -> tuple[Process, str]:
+    """The app in two processes: who hears somebody may be at the other."""
+    server = await processes.anywire("workers", "serve", APP, "--port", 0, "--workers", 2)
+    return server, (await server.line("Listening on http://")).split()[2]
+
+
+def played(client: str) -> int:
+    """How many scenes are written down for this client."""
+    written = "".join(path.read_text(encoding="utf-8") for path in scenes("actioncable"))
+    own = {
+        "rails": written.count("\n}, RAILS);"),
+        "extended": written.count("\n}, EXTENDED);") + written.count("\nonly("),
+    }
+    everyone = written.count("\nscenario(") + written.count("\nonly(") - sum(own.values())
+    return everyone + own.get(client, 0)
+
+
+HOSTS = {"uvicorn": uvicorn, "workers": workers}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage() -> AsyncIterator[Stage]:
+    async with staged() as stage:
+        yield stage
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["anywire", *HOSTS])
+async def url(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[str]:
+    if request.param not in HOSTS:
+        yield stage.url
+        return
+    server, url = await HOSTS[request.param](stage.processes)
+    yield url
+    server.signal(signal.SIGTERM)
+    await server.ended()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_the_client_does_all_scenes_in_node(client: str, url: str, stage: Stage) -> None:
+    found = await stage.in_node("actioncable/run.mjs", url, stage.origin, client)
+    all_went_well(found, (), 0)
+    assert len(found) == played(client) >= LEAST
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_the_client_does_all_scenes_on_a_page(
+    client: str, url: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "url", url)
+    options = f'ActionCable, AnyCable, client: "{client}", together: 6'
+    found = await stage.in_page("actioncable", options, parts=2)
+    all_went_well(found, (), 0)
+    assert len(found) == played(client) >= LEAST
+
+
+async def test_the_client_of_rails_comes_back_by_itself_when_the_server_does(stage: Stage) -> None:
+    server, url = await serve(stage.processes, stage.origin)
+    client = await stage.processes.node("client", "actioncable/comeback.mjs", url)
+    for room in ("one", "two"):
+        await client.line(f'{{"connected":"{room}","reconnected":false}}')
+    server.signal(signal.SIGTERM)
+    await server.ended()
+    for room in ("one", "two"):
+        await client.line(f'{{"disconnected":"{room}","willAttemptReconnect":true}}')
+    await serve(stage.processes, stage.origin, port=int(url.rpartition(":")[2]))
+    # The client says once that it is a reconnection: to the one that is confirmed first.
+    await client.line('{"connected":"one","reconnected":true}', timeout=20.0)
+    await client.line('{"connected":"two","reconnected":false}')
+    assert await client.finish() == 0
