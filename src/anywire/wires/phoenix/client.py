@@ -102,8 +102,9 @@ class PhoenixClient:
         return (Welcome("", None, EVERY),)  # it has no session of its own to tell of
 
     def heard(self, now: float) -> None:
-        """Only the answer to a heartbeat counts."""
-        self._next = now + EVERY if self._next is None else self._next
+        """Only the answer to a heartbeat counts; after the end one begins anew."""
+        if self._next is None:
+            self._next = now + EVERY
 
     def receive(self, message: Message, now: float) -> Sequence[Frame]:
         if isinstance(message, bytes):

@@ -180,10 +180,9 @@ class PhoenixMachine:
             del self._topics[alias]
         if frame.code == "unknown_address":
             return (self._unmatched(asked, alias),)
-        if frame.code == "internal":
-            return (self._codec.reply(asked, alias, FAILED, CRASHED),)
-        about_it = problem(frame.code, frame.text, frame.data)
-        return (self._codec.reply(asked, alias, FAILED, about_it),)
+        is_crash = frame.code == "internal"  # of which its client hears nothing more
+        why = CRASHED if is_crash else problem(frame.code, frame.text, frame.data)
+        return (self._codec.reply(asked, alias, FAILED, why),)
 
     def _left(self, frame: Leave) -> Sequence[Payload]:
         """The end of a membership: as the client asked, or by the server, which may have failed."""
