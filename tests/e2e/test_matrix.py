@@ -24,7 +24,6 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 WIRES = ["anywire", "raw", "socketio", "sockjs", "signalr", "phoenix", "actioncable"]
-KINDS = ["text", "object", "list", "binary"]
 PAGE = (ROOT / "docs" / "reference" / "conformance.md").read_text(encoding="utf-8")
 
 TEXT = "héllo 👋"
@@ -32,6 +31,12 @@ OBJECT = {"a": 1, "b": ["x", None]}
 LIST = ["one", 2, {"three": 3}]
 BYTES = {"bytes": [0, 1, 255]}
 BASE64 = "AAH/"
+THINGS: dict[str, list[Any]] = {
+    "text": [TEXT],
+    "object": [OBJECT],
+    "list": LIST,
+    "binary": [BYTES],
+}
 NAMELESS = ("raw", "sockjs", "actioncable")
 """Wires on which the event `message` has no name."""
 POSITIONAL = ("socketio", "signalr")
@@ -44,7 +49,7 @@ WHOLE_BYTES = {"raw": "message", "phoenix": None}
 
 def said(wire: str, kind: str) -> tuple[str, list[Any]]:
     """The event and its arguments that the app hears when a client of this wire says this."""
-    values: list[Any] = {"text": [TEXT], "object": [OBJECT], "list": LIST, "binary": [BYTES]}[kind]
+    values = THINGS[kind]
     if wire in POSITIONAL:
         return "said", values
     has_bytes = kind == "binary" and wire in WHOLE_BYTES
@@ -91,7 +96,7 @@ async def test_the_matrix_has_every_wire() -> None:
 async def test_what_one_says_the_other_hears(
     speaker: str, listener: str, told: dict[str, Any]
 ) -> None:
-    for kind in KINDS:
+    for kind in THINGS:
         expected = heard(listener, *said(speaker, kind))
         assert told["heard"][speaker][kind][listener] == [expected], kind
     name = f"speaker-{speaker}"
@@ -122,7 +127,7 @@ def table() -> str:
     """For each pair, how text, an object, a list of arguments and bytes arrive."""
     lines = [f"| says, hears | {' | '.join(WIRES)} |", "|---" * (len(WIRES) + 1) + "|"]
     for speaker in WIRES:
-        cells = [" ".join(shown(speaker, listener, kind) for kind in KINDS) for listener in WIRES]
+        cells = [" ".join(shown(speaker, listener, kind) for kind in THINGS) for listener in WIRES]
         lines.append(f"| **{speaker}** | {' | '.join(cells)} |")
     return "\n".join(lines)
 
