@@ -13,7 +13,7 @@ DEV_READY := .venv/.ready-dev
 CLIENT := src/anywire/static/anywire.js
 CLIENT_READY := clients/js/node_modules/.ready
 NODE_TESTS_READY := tests/js/node_modules/.ready
-OFFICIAL := src/anywire/static/socket.io.min.js src/anywire/static/sockjs.min.js
+OFFICIAL := $(addprefix src/anywire/static/,socket.io.min.js sockjs.min.js signalr.min.js phoenix.min.js actioncable.js)
 CLIENT_SOURCE := $(shell find clients/js/src clients/js/*.json clients/js/*.mjs -type f 2>/dev/null)
 GORILLA := build/gorilla-peer
 NPM := npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
@@ -161,15 +161,26 @@ $(DEV_READY): pyproject.toml constraints.txt scripts/environment.sh
 
 $(CLIENT_READY): clients/js/package.json clients/js/package-lock.json
 	@sh scripts/node.sh
-	@echo "      installing the build tools of the browser client, and socket.io-client and sockjs-client"
+	@echo "      installing the build tools of the browser client, and the official clients of the demo"
 	@cd clients/js && $(NPM)
 	@touch $@
 
-# What the page of the demo shows beside our own client, as their authors built it, with their licences.
-src/anywire/static/%.min.js: $(CLIENT_READY)
-	@mkdir -p $(@D)
-	@cp clients/js/node_modules/$*-client/LICENSE $(@D)/$*-client.LICENSE
-	@cp clients/js/node_modules/$*-client/dist/$*.min.js $@
+# What the page of the demo shows beside our own client, as their authors built it, with their licences:
+# those that npm does not carry are in clients/js/licenses.
+MODULES := clients/js/node_modules
+src/anywire/static/socket.io.min.js: $(CLIENT_READY)
+	@$(call taken,socket.io-client/dist,$(MODULES)/socket.io-client/LICENSE,socket.io-client)
+src/anywire/static/sockjs.min.js: $(CLIENT_READY)
+	@$(call taken,sockjs-client/dist,$(MODULES)/sockjs-client/LICENSE,sockjs-client)
+src/anywire/static/signalr.min.js: $(CLIENT_READY) clients/js/licenses/signalr.LICENSE
+	@$(call taken,@microsoft/signalr/dist/browser,clients/js/licenses/signalr.LICENSE,signalr)
+src/anywire/static/phoenix.min.js: $(CLIENT_READY)
+	@$(call taken,phoenix/priv/static,$(MODULES)/phoenix/LICENSE.md,phoenix)
+src/anywire/static/actioncable.js: $(CLIENT_READY) clients/js/licenses/actioncable.LICENSE
+	@$(call taken,@rails/actioncable/app/assets/javascripts,clients/js/licenses/actioncable.LICENSE,actioncable)
+
+# The folder of a package, its licence, and how that is called here.
+taken = mkdir -p $(@D) && cp $(2) $(@D)/$(3).LICENSE && cp $(MODULES)/$(1)/$(@F) $@
 
 $(NODE_TESTS_READY): tests/js/package.json tests/js/package-lock.json
 	@sh scripts/node.sh
