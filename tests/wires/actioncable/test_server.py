@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from anywire import Anywire, Refused
 from anywire.errors import ConfigurationError
 from anywire.limits import Limits
 from anywire.payload import Carrier
+from anywire.testing import connect
 from anywire.wires.actioncable import ActionCable
 from anywire.wires.actioncable.codec import PLAIN
 from anywire.wires.actioncable.extended import EXTENDED
@@ -87,3 +89,45 @@ def test_who_is_refused_is_let_in_told_to_disconnect_and_hung_up(reason: Reason)
 def test_a_foreign_origin_is_answered_in_http() -> None:
     answer = ActionCable().refuse(Hello(subprotocols=[BASE]), Why(Reason.ORIGIN))
     assert (answer.status, answer.code, answer.payloads) == (403, None, ())
+
+
+# --- bounds of a client, with the core ------------------------------------------------------------
+
+
+def room(limits: Limits) -> Anywire:
+    app = Anywire(wires=["actioncable"], limits=limits)
+    app.channel("room:{name}")
+    return app
+
+
+async def test_a_client_has_as_many_subscriptions_as_it_may() -> None:
+    async with connect(room(Limits(members=3)), wire="actioncable") as client:
+        for number in range(3):
+            await client.join(f"room:{number}")
+        for number in range(3, 6):
+            with pytest.raises(Refused, match="rejected"):
+                await client.join(f"room:{number}")
+
+
+async def test_a_client_subscribes_as_often_as_it_may() -> None:
+    async with connect(room(Limits(joins=3)), wire="actioncable") as client:
+        for number in range(3):
+            await client.join(f"room:{number}")
+        with pytest.raises(Refused, match="rejected"):
+            await client.join("room:4")
+
+
+async def test_an_identifier_is_no_longer_than_a_name_may_be() -> None:
+    async with connect(room(Limits(name=40)), wire="actioncable") as client:
+        with pytest.raises(Refused, match="rejected"):
+            await client.join("room:" + "x" * 23)
+        await client.join("room:" + "x" * 20)
+
+
+async def test_parameters_that_are_no_part_of_an_address_lead_nowhere() -> None:
+    async with connect(room(Limits()), wire="actioncable") as client:
+        for name in ("", None, ["a"], 1.5, True, "a/b", "a\n"):
+            with pytest.raises(Refused, match="rejected"):
+                await client.join(json.dumps({"channel": "RoomChannel", "name": name}))
+        for name in ("a", 5, "a:b"):
+            await client.join(json.dumps({"channel": "RoomChannel", "name": name}))
