@@ -28,10 +28,16 @@ FILES = {
     "v": "tests/wires/phoenix/test_server.py",
     "l": "tests/wires/phoenix/test_carriers.py",
     "h": "tests/wires/phoenix/test_presence.py",
+    "cn": "tests/wires/actioncable/test_names.py",
+    "cc": "tests/wires/actioncable/test_codec.py",
+    "cd": "tests/wires/actioncable/test_commands.py",
+    "cm": "tests/wires/actioncable/test_machine.py",
+    "cx": "tests/wires/actioncable/test_extended.py",
+    "cv": "tests/wires/actioncable/test_server.py",
 }
 SUITES = {"e": "### Engine.IO", "i": "### Socket.IO", "j": "### SockJS"}
 """The protocols' own suites: our file with their cases, and the table of those."""
-CITED = re.compile(r"\b([a-z]) `(test_\w+)`")
+CITED = re.compile(r"\b([a-z]{1,2}) `(test_\w+)`")
 
 
 def names_in(file: str) -> set[str]:
@@ -101,3 +107,16 @@ def test_the_checklist_of_phoenix_names_scenes_and_transcripts_that_exist() -> N
     assert cited and cited <= scenes
     written = {path.stem for path in (ROOT / "tests/transcripts/phoenix").glob("*.txt")}
     assert set(re.findall(r"\bt `([^`]+)`", checklist)) == written
+
+
+def test_the_checklist_of_action_cable_names_scenes_and_transcripts_that_exist() -> None:
+    checklist = PAGE.split("\n## Action Cable\n")[1].split("\n## ")[0]
+    played = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests/e2e/actioncable").glob("*.mjs")
+    )
+    scenes = set(re.findall(r'^(?:scenario|only)\("(.+)", async', played, re.MULTILINE))
+    cited = set(re.findall(r"\bcs `([^`]+)`", checklist))
+    assert cited and cited <= scenes
+    folders = (ROOT / "tests/transcripts").glob("actioncable*")
+    written = {path.stem for folder in folders for path in folder.glob("*.txt")}
+    assert set(re.findall(r"\bct `([^`]+)`", checklist)) == written

@@ -1,5 +1,5 @@
-"""The conformance app and the official clients of Action Cable, in Node and Chromium: Rails' own, and
-AnyCable's by the protocol of Rails and by its own.
+"""The conformance app and the official clients of Action Cable, in Node and Chromium: that of Rails
+and AnyCable's, which speaks two protocols.
 """
 
 import signal
