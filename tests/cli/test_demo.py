@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import anywire
 from anywire.cli.demo import official_files, page_files, programs_file, welcome
 from anywire.client import Channel, connect
 from anywire.servers.tcp import Address
@@ -182,6 +183,30 @@ def test_the_official_clients_are_served_where_make_has_put_them(tmp_path: Path)
     assert official_files(tmp_path) == served
     (tmp_path / "socket.io.min.js").write_text("let io")
     assert official_files(tmp_path).keys() == {"/socket.io.min.js", "/sockjs.min.js"}
+
+
+def test_the_official_client_of_each_panel_is_served_beside_its_licence() -> None:
+    served = official_files()
+    for name, (_, source) in page_files().items():
+        if name.endswith("-talk.js"):
+            script = re.search(r'static script = "(.+?)"', source.decode())
+            assert script is not None
+            assert script[1] in served
+            assert script[1] not in page_files()
+    assert len(served) == 5
+    built = Path(anywire.__file__).parent / "static"
+    assert len(list(built.glob("*.LICENSE"))) == len(served)
+
+
+def test_the_official_clients_are_those_that_the_tests_run_against() -> None:
+    root = Path(__file__).parents[2]
+    shipped, tested = (
+        json.loads((root / folder / "package.json").read_text())["devDependencies"]
+        for folder in ("clients/js", "tests/js")
+    )
+    both = shipped.keys() & tested.keys()
+    assert {"@microsoft/signalr", "phoenix", "@rails/actioncable"} < both
+    assert {name: shipped[name] for name in both} == {name: tested[name] for name in both}
 
 
 def test_every_file_of_the_page_has_a_type_and_a_path() -> None:

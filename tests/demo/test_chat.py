@@ -16,12 +16,24 @@ from anywire.wires.base import Request
 
 TOKEN = "open sesame"
 SHOWN = "token=open%20sesame"
-WIRES = ("anywire", "anywire.msgpack", "raw", "socketio", "sockjs")
+WIRES = (
+    "anywire",
+    "anywire.msgpack",
+    "raw",
+    "socketio",
+    "sockjs",
+    "signalr",
+    "signalr.msgpack",
+    "phoenix",
+    "actioncable",
+)
 """Those that the demo speaks."""
-MANY = ("anywire", "anywire.msgpack")
+MANY = ("anywire", "anywire.msgpack", "signalr", "signalr.msgpack")
 """Wires on which the client is told answers."""
 GUESTS = [wire for wire in WIRES if wire != "socketio"]
 """Wires on which nobody has to show the token."""
+STATUSES = {"signalr": "401", "signalr.msgpack": "401", "phoenix": "403"}
+"""Wires that refuse before there is a conversation, and how."""
 
 
 def named(name: str, wire: str = "anywire") -> str:
@@ -80,7 +92,7 @@ async def test_everybody_is_in_the_lobby_and_hears_what_is_said_there(wire: str)
         connect(app, query=named("ana", wire), wire=wire) as ana,
         connect(app, query="name=bo") as bo,
     ):
-        a, b = await ana.join("chat"), await bo.join("chat")
+        a, b = await ana.join("chat"), await bo.join("chat", rooms=[])
         await a.push("send-message", room="lobby", message="  hi ")
         message = {"room": "lobby", "user": "ana", "message": "hi"}
         assert await a.next("room-message") == message
@@ -159,7 +171,7 @@ async def test_joining_tells_the_last_messages_with_their_positions() -> None:
         assert first.position is not None
         assert recent[0]["epoch"] == first.position.epoch
         assert recent[0]["offset"] == first.position.offset + 10
-        assert b.welcome["recent"]["lobby"] == []
+        assert "lobby" not in b.welcome["recent"]
         again = await b.call("join-room", "garden")
         assert again == {"status": "ok", "room": "garden", "recent": recent}
 
@@ -169,7 +181,7 @@ async def test_who_comes_back_is_in_its_rooms_before_anything_else() -> None:
     async with connect(app, query="name=ana") as ana:
         chat = await ana.join("chat", rooms=["garden", "shed", "garden"])
         names = list(app.node.rooms)
-        assert names == ["chat/lobby", "chat/garden", "chat/shed", "chat"]
+        assert names == ["chat/garden", "chat/shed", "chat"]
         await chat.push("message", "to the last one")
         assert (await chat.next("room-message"))["room"] == "shed"
 
@@ -254,13 +266,25 @@ async def test_a_verified_client_without_a_name_is_someone() -> None:
         assert chat.presence == {"@someone": [{"name": "someone", "verified": True}]}
 
 
-@pytest.mark.parametrize("wire", GUESTS)
-@pytest.mark.parametrize("token", ["wrong", "", "open+sesam%C3%A9", "%FF%00", "open+sesame+"])
+WRONG = ["wrong", "", "open+sesam%C3%A9", "%FF%00", "open+sesame+"]
+
+
+@pytest.mark.parametrize("wire", [wire for wire in GUESTS if wire not in STATUSES])
+@pytest.mark.parametrize("token", WRONG)
 async def test_a_wrong_token_is_refused_with_4401(wire: str, token: str) -> None:
     async with connect(make_app(TOKEN), query=f"name=eve&token={token}", wire=wire) as eve:
         with pytest.raises(Closed) as closed:
             await eve.join("chat")
         assert closed.value.code == 4401
+
+
+@pytest.mark.parametrize("wire", STATUSES)
+@pytest.mark.parametrize("token", WRONG)
+async def test_a_wrong_token_is_refused_with_the_status_of_the_wire(wire: str, token: str) -> None:
+    async with connect(make_app(TOKEN), query=f"name=eve&token={token}", wire=wire) as eve:
+        with pytest.raises(Refused, match="the token that the server printed") as refused:
+            await eve.join("chat")
+        assert refused.value.code == STATUSES[wire]
 
 
 async def test_a_wrong_token_in_the_header_is_refused_though_the_query_has_the_right_one() -> None:
@@ -373,6 +397,46 @@ async def test_sockjs_is_in_the_chat_with_and_without_its_address_and_told_what_
         await b.push("send-message", room="lobby", message="after")
         assert await a.next("room-message") == {"room": "lobby", "user": "bo", "message": "after"}
         assert a.presence["@bo"] == [{"name": "bo", "verified": True}]
+
+
+# --- SignalR, Phoenix and Action Cable -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/hub", "/signalr/{address}"])
+async def test_the_hub_is_the_chat_and_tells_what_was_said(path: str) -> None:
+    app = make_app(TOKEN)
+    query = f"name=bo&access_token={TOKEN.replace(' ', '%20')}"
+    async with (
+        connect(app, query="name=ana") as ana,
+        connect(app, query=query, wire="signalr", path=path) as bo,
+    ):
+        a = await ana.join("chat")
+        await a.call("send-message", room="garden", message="before")
+        b = await bo.join("chat")
+        told = await b.call("join-room", "garden")
+        assert [said["message"] for said in told["recent"]] == ["before"]
+        assert await b.call("send-message", "lobby", "hi") == {"status": "ok"}
+        await a.next("room-message")
+        assert await a.next("room-message") == {"room": "lobby", "user": "bo", "message": "hi"}
+        assert a.presence["@bo"] == [{"name": "bo", "verified": True}]
+
+
+@pytest.mark.parametrize("wire", ["phoenix", "actioncable"])
+async def test_a_join_asks_for_rooms_and_is_told_what_was_said_there(wire: str) -> None:
+    app = make_app(TOKEN)
+    async with (
+        connect(app, query="name=ana") as ana,
+        connect(app, query=f"name=bo&{SHOWN}", wire=wire) as bo,
+    ):
+        a = await ana.join("chat")
+        await a.call("send-message", room="garden", message="before")
+        b = await bo.join("chat", rooms=["garden"])
+        welcome = b.welcome if wire == "phoenix" else await b.next("message")
+        assert isinstance(welcome, dict)
+        assert [said["message"] for said in welcome["recent"]["garden"]] == ["before"]
+        await a.call("send-message", room="lobby", message="not for the garden")
+        await a.call("send-message", room="garden", message="after")
+        assert (await b.next("room-message"))["message"] == "after"
 
 
 # --- cuts ----------------------------------------------------------------------------------------

@@ -371,19 +371,46 @@ async def test_without_the_token_the_client_of_socketio_gets_a_connect_error(
     assert not [line for line in eve.lines if "connect" in line and "refused" not in line]
 
 
-PANELS = {"Socket.IO": "#socketio", "SockJS": "#sockjs"}
+PANELS = {
+    "Socket.IO": "#socketio",
+    "SockJS": "#sockjs",
+    "SignalR": "#signalr",
+    "Phoenix": "#phoenix",
+    "Action Cable": "#actioncable",
+}
+AUTOMATIC = {
+    "Socket.IO": "polling → websocket",
+    "SockJS": "websocket",
+    "SignalR": "WebSockets",
+    "Phoenix": "websocket",
+    "Action Cable": "websocket",
+}
+"""What carries a panel in the end that may choose."""
+CHOSEN = {
+    "Socket.IO": ("polling", "websocket"),
+    "SockJS": ("xhr-streaming", "xhr-polling", "websocket"),
+    "SignalR": ("ServerSentEvents", "LongPolling", "WebSockets"),
+    "Phoenix": ("longpoll", "websocket"),
+}
+"""Transports that can be chosen, in the order in which the tests do."""
 
 
-async def connect_panel(browser: Browser, page: str, title: str, carrier: str) -> None:
-    """Press the button of a panel and wait for what carries it in the end."""
-    await browser.do("click", page=page, role="button", name=f"Connect {title}")
-    await shows(browser, page, title, ".carrier", carrier)
-    await shows(browser, page, title, ".state", "Connected")
+async def connect_panels(browser: Browser, page: str) -> None:
+    """Press the button of each panel and wait for what carries it in the end."""
+    for title in PANELS:
+        await browser.do("click", page=page, role="button", name=f"Connect {title}")
+    for title, carrier in AUTOMATIC.items():
+        await shows(browser, page, title, ".carrier", carrier)
+        await shows(browser, page, title, ".state", "Connected")
 
 
 async def shows(browser: Browser, page: str, title: str, selector: str, text: str) -> None:
     """Wait until a panel shows this."""
     await browser.do("see", page=page, selector=f"{PANELS[title]} {selector}", text=text)
+
+
+async def chooses(browser: Browser, page: str, title: str, transport: str) -> None:
+    await browser.do("choose", page=page, label=f"Transport of {title}", text=transport)
 
 
 @pytest.mark.browser
@@ -392,18 +419,17 @@ async def test_who_writes_in_a_panel_is_read_in_all_and_everywhere(
 ) -> None:
     demo = await processes.demo()
     await browser.open("ana", f"{demo.url}/?name=ana&token=secret")
-    await connect_panel(browser, "ana", "Socket.IO", "polling → websocket")
-    await connect_panel(browser, "ana", "SockJS", "websocket")
+    await connect_panels(browser, "ana")
     wscat = await plain(processes, demo, "wscat")
     async with python_user(demo, "python") as python:
-        for name in ("ana", "ana via Socket.IO", "ana via SockJS"):
+        for name in ("ana", *(f"ana via {title}" for title in PANELS)):
             await browser.do("see", page="ana", selector=".person:has(.tick)", text=name)
         await browser.type("ana", "by our own")
-        await browser.type("ana", "by socket.io", label="Message by Socket.IO")
-        await browser.type("ana", "by sockjs", label="Message by SockJS")
+        for title in PANELS:
+            await browser.type("ana", f"by {title}", label=f"Message by {title}")
         await python.say("by python")
         await wscat.say(said("by wscat"))
-        texts = ["by our own", "by socket.io", "by sockjs", "by python", "by wscat"]
+        texts = ["by our own", *(f"by {title}" for title in PANELS), "by python", "by wscat"]
         for text in texts:
             for title in PANELS:
                 await shows(browser, "ana", title, ".line", text)
@@ -411,18 +437,21 @@ async def test_who_writes_in_a_panel_is_read_in_all_and_everywhere(
             await python.hears(text)
         for text in texts[1:]:
             await browser.hears("ana", text)
-        for title, text in (("Socket.IO", "by socket.io"), ("SockJS", "by sockjs")):
+        for title in PANELS:
+            assert len(await browser.texts("ana", f"{PANELS[title]} .line")) == len(texts)
             own = await browser.texts("ana", f"{PANELS[title]} .line.own")
-            assert own == [f"ana via {title} {text}"]
+            assert own == [f"ana via {title} by {title}"]
         for title in PANELS:
             await browser.do("click", page="ana", role="button", name=f"Disconnect {title}")
             await shows(browser, "ana", title, ".state", "Not connected")
-        await python.until(lambda: "@ana via SockJS" not in python.chat.presence, "it left")
+        await python.until(
+            lambda: not any("via" in user for user in python.chat.presence), "they left"
+        )
     assert await browser.do("troubles") == []
 
 
 @pytest.mark.browser
-async def test_the_panels_are_where_the_page_is_on_the_transport_that_is_chosen(
+async def test_the_panels_are_where_the_page_is_under_its_name(
     processes: Processes, browser: Browser
 ) -> None:
     demo = await processes.demo()
@@ -430,27 +459,74 @@ async def test_the_panels_are_where_the_page_is_on_the_transport_that_is_chosen(
     async with python_user(demo, "bo") as bo:
         await bo.say("before in the lobby")
         await bo.say("before in the garden", room="garden")
-        await browser.do("choose", page="ana", label="Transport of Socket.IO", text="polling")
-        await browser.do("choose", page="ana", label="Transport of SockJS", text="xhr-streaming")
-        await connect_panel(browser, "ana", "Socket.IO", "polling")
-        await connect_panel(browser, "ana", "SockJS", "xhr-streaming")
+        await connect_panels(browser, "ana")
         for title in PANELS:
             await shows(browser, "ana", title, ".line", "before in the lobby")
         await browser.type("ana", "garden", label="Name of a room to join")
-        await shows(browser, "ana", "Socket.IO", ".line", "before in the garden")
-        await browser.type("ana", "garden by socket.io", label="Message by Socket.IO")
-        await shows(browser, "ana", "SockJS", ".line", "garden by socket.io")
-        said = {"room": "garden", "user": "ana via Socket.IO", "message": "garden by socket.io"}
-        await bo.until(lambda: ("room-message", said) in bo.heard, "what is said in the garden")
-        # Another transport, another name: it comes again, and is told again what was said.
-        await browser.do("choose", page="ana", label="Transport of Socket.IO", text="websocket")
-        await shows(browser, "ana", "Socket.IO", ".carrier", "websocket")
+        for title in PANELS:
+            if title != "SockJS":  # it is told of no room but the one it begins in
+                await shows(browser, "ana", title, ".line", "before in the garden")
+        for title in PANELS:
+            await browser.type("ana", f"garden by {title}", label=f"Message by {title}")
+        for title in PANELS:
+            for speaker in PANELS:
+                await shows(browser, "ana", title, ".line", f"garden by {speaker}")
+            said = {"room": "garden", "user": f"ana via {title}", "message": f"garden by {title}"}
+            await bo.until(
+                lambda said=said: ("room-message", said) in bo.heard,
+                "what is said in the garden",
+            )
+        # Under another name each comes again, and is told again what was said.
         await browser.type("ana", "Ana", label="Your name")
-        await bo.until(lambda: "@Ana via Socket.IO" in bo.chat.presence, "the new name")
-        await shows(browser, "ana", "Socket.IO", ".line", "garden by socket.io")
+        for title in PANELS:
+            await bo.until(
+                lambda title=title: f"@Ana via {title}" in bo.chat.presence,
+                "the new name",
+            )
+            if title != "SockJS":
+                await shows(browser, "ana", title, ".line", "garden by Phoenix")
+        await bo.until(
+            lambda: not any("@ana via" in user for user in bo.chat.presence), "the old name"
+        )
         await browser.do("click", page="ana", role="button", name="Leave garden")
         for title in PANELS:
             await shows(browser, "ana", title, ".line", "before in the lobby")
+        await bo.say("after in the garden", room="garden")
+        await bo.say("after in the lobby")
+        for title in PANELS:
+            await shows(browser, "ana", title, ".line", "after in the lobby")
+            texts = await browser.texts("ana", f"{PANELS[title]} .line")
+            assert texts == ["bo before in the lobby", "bo after in the lobby"]
+
+
+@pytest.mark.browser
+async def test_a_panel_goes_by_the_transport_that_is_chosen(
+    processes: Processes, browser: Browser
+) -> None:
+    demo = await processes.demo()
+    await browser.open("ana", f"{demo.url}/?name=ana&token=secret")
+    async with python_user(demo, "bo") as bo:
+        await bo.say("before")
+        for title, transports in CHOSEN.items():
+            await chooses(browser, "ana", title, transports[0])
+            await browser.do("click", page="ana", role="button", name=f"Connect {title}")
+        for number in range(3):
+            chosen = {
+                title: transports[number]
+                for title, transports in CHOSEN.items()
+                if number < len(transports)
+            }
+            for title, transport in chosen.items():
+                if number:
+                    await chooses(browser, "ana", title, transport)
+            for title, transport in chosen.items():
+                await shows(browser, "ana", title, ".carrier", transport)
+                await shows(browser, "ana", title, ".state", "Connected")
+                await shows(browser, "ana", title, ".line", "before")
+                text = f"{title} by {transport}"
+                await browser.type("ana", text, label=f"Message by {title}")
+                await bo.hears(text)
+                await shows(browser, "ana", title, ".line", text)
 
 
 @pytest.mark.browser
@@ -463,34 +539,53 @@ async def test_a_panel_says_what_the_server_says_of_a_token_and_takes_another_on
     errors = {
         "Socket.IO": f'connect_error: {why} {{"code":"bad_token"}}',
         "SockJS": f"closed with 4401: {why}",
+        "SignalR": f"LongPolling failed: Error: {why}",
+        "Phoenix": "the socket is forbidden (403)",
+        "Action Cable": "disconnected, not to come back",
     }
     for title, error in errors.items():
         await browser.type("eve", "wrong", label=f"Token for {title}")
         await shows(browser, "eve", title, ".state", "Refused")
         await shows(browser, "eve", title, ".error", error)
+    # A browser is told no more of a WebSocket than that there is none.
+    for title, transport, error in (
+        ("SignalR", "WebSockets", "WebSocket failed to connect"),
+        ("Phoenix", "websocket", "the WebSocket was not opened"),
+    ):
+        await chooses(browser, "eve", title, transport)
+        await browser.type("eve", "wrong too", label=f"Token for {title}")
+        await shows(browser, "eve", title, ".state", "Refused")
+        await shows(browser, "eve", title, ".error", error)
+    await browser.type("eve", "日本", label="Token for Phoenix")
+    await shows(browser, "eve", "Phoenix", ".error", "characters outside of the Latin1 range")
     await browser.type("eve", "", label="Token for Socket.IO")
     await shows(browser, "eve", "Socket.IO", ".error", '{"code":"no_token"}')
-    await browser.type("eve", "secret", label="Token for Socket.IO")
-    await browser.type("eve", "", label="Token for SockJS")
+    guests = ("SockJS", "Phoenix")
+    for title in PANELS:
+        token = "" if title in guests else "secret"
+        await browser.type("eve", token, label=f"Token for {title}")
     for title in PANELS:
         await shows(browser, "eve", title, ".state", "Connected")
-    await browser.do("see", page="eve", selector=".person:has(.tick)", text="eve via Socket.IO")
-    await browser.do("see", page="eve", selector=".person:not(:has(.tick))", text="eve via SockJS")
+        tick = ":not(:has(.tick))" if title in guests else ":has(.tick)"
+        await browser.do("see", page="eve", selector=f".person{tick}", text=f"eve via {title}")
 
 
 @pytest.mark.browser
 async def test_the_panels_come_back_with_the_server(processes: Processes, browser: Browser) -> None:
     demo = await processes.demo()
     await browser.open("ana", f"{demo.url}/?name=ana&token=secret")
-    for title, carrier in (("Socket.IO", "polling → websocket"), ("SockJS", "websocket")):
-        await connect_panel(browser, "ana", title, carrier)
+    await browser.type("ana", "garden", label="Name of a room to join")
+    await connect_panels(browser, "ana")
     await demo.process.kill()
     for title in PANELS:
         await shows(browser, "ana", title, ".state", "Reconnecting…")
     again = await processes.demo("second server", port=demo.port)
+    # Action Cable looks after six seconds or more, or when somebody looks at the page again.
+    looked = "dispatchEvent(new Event('visibilitychange'))"
+    await browser.do("evaluate", page="ana", code=looked)
     for title in PANELS:
         await shows(browser, "ana", title, ".state", "Connected")
     async with python_user(again, "bo") as bo:
-        await bo.say("here again")
+        await bo.say("here again", room="garden")
         for title in PANELS:
             await shows(browser, "ana", title, ".line", "here again")

@@ -26,6 +26,13 @@ _EXAMPLES = """\
   anywire demo --host 0.0.0.0                     for others in your network too
 """
 _BUILT = Path(anywire.__file__).parent / "static"
+_OFFICIAL = (
+    "socket.io.min.js",
+    "sockjs.min.js",
+    "signalr.min.js",
+    "phoenix.min.js",
+    "actioncable.js",
+)
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -102,10 +109,10 @@ def page_files() -> dict[str, tuple[str, bytes]]:
 
 
 def official_files(folder: Path = _BUILT) -> dict[str, tuple[str, bytes]]:
-    """The official clients of Socket.IO and SockJS, as npm has them; without those not built."""
+    """The official clients of the other wires, as npm has them; without those not built."""
     return {
         f"/{name}": (_TYPES[".js"], (folder / name).read_bytes())
-        for name in ("socket.io.min.js", "sockjs.min.js")
+        for name in _OFFICIAL
         if (folder / name).is_file()
     }
 

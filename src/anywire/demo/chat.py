@@ -2,8 +2,9 @@
 
 Events in: `join-room` and `leave-room` (a room's name), `send-message` (room, message), and a bare
 message, which goes to the room joined last. Events out: `room-message` (room, user, message),
-`user-joined` and `user-left` (id, name). All wires lead to one channel; on Socket.IO it stands at
-`/` and at `/chat`.
+`user-joined` and `user-left` (id, name). All wires lead to one channel: on Socket.IO it stands at
+`/` and at `/chat`, on SignalR it is the hub `/hub`, on Phoenix and Action Cable the topic or the
+channel `chat`.
 """
 
 import hmac
@@ -12,15 +13,18 @@ from typing import cast
 import msgspec
 
 from anywire import (
+    ActionCable,
     Anywire,
     Hello,
     Left,
     Limits,
     Member,
     Own,
+    Phoenix,
     Raw,
     Refused,
     Room,
+    SignalR,
     SocketIO,
     SockJS,
     User,
@@ -28,7 +32,7 @@ from anywire import (
 from anywire.wires.base import OWN_ID, Wire
 
 LOBBY = "lobby"
-"""The room that everybody is in from the start."""
+"""The room that everybody is in from the start who names no other."""
 RECENT = 50
 """Messages a newcomer is shown."""
 KEPT = 200
@@ -58,6 +62,9 @@ def make_app(token: str, *, limits: Limits | None = None) -> Anywire:
         SocketIO("/socket.io", home="chat"),
         SockJS("/sockjs", to="chat"),
         SockJS("/sockjs/{address}"),
+        SignalR({"/hub": "chat", "/signalr/{address}": "{address}"}),
+        Phoenix("/socket"),
+        ActionCable("/cable"),
     ]
     app = Anywire(wires=wires, limits=limits)
     chat = app.channel("chat", history=KEPT, history_seconds=KEPT_SECONDS, presence=True)
@@ -93,7 +100,7 @@ def make_app(token: str, *, limits: Limits | None = None) -> Anywire:
     async def join(member: Member, asked: Asked | None = None) -> dict[str, object]:
         if asked is not None and asked.token is not None:
             check(asked.token)
-        names = dict.fromkeys([LOBBY, *(asked.rooms if asked else ())])
+        names = dict.fromkeys((asked and asked.rooms) or [LOBBY])
         recent = {name: await _recent(await _enter(member, name)) for name in names}
         await member.track(name=_name(member), verified="verified" in member.user.claims)
         return {"id": member.user.id, "name": _name(member), "recent": recent}

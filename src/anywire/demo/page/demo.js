@@ -2,9 +2,9 @@
 
 import { Chat, LOBBY } from "/chat.js";
 import { ways } from "/join.js";
-import { SocketIoTalk, SockJsTalk } from "/official.js";
 import { Panel } from "/panel.js";
 import { avatar, element, tick } from "/parts.js";
+import { talks } from "/talks.js";
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -29,11 +29,8 @@ let isAtEnd = true;
 
 const chat = new Chat({ token, changed });
 const called = { name: () => chat.me.name || name, token };
-const panels = [new Panel($("socketio"), SocketIoTalk, called), new Panel($("sockjs"), SockJsTalk, called)];
+const panels = Object.entries(talks).map(([id, Talk]) => new Panel($(id), Talk, called));
 $("name").value = name;
-const isCramped = matchMedia("(min-width: 75rem) and (max-width: 100rem)");
-$("elsewhere").open = !isCramped.matches;
-isCramped.addEventListener("change", () => ($("elsewhere").open = !isCramped.matches));
 $("verified").textContent = "✓";
 chat.connect(name);
 renderWays();

@@ -17,7 +17,7 @@ const OUT = ["idle", "refused", "closed", "missing"];
 const KEPT = 200;
 const LONGEST_NAME = 40;
 
-/** Shows a talk of official.js; `name` says how the page's user is called, and `token` is what the page was given. */
+/** Shows a talk of talks.js; `name` says how the page's user is called, and `token` is what the page was given. */
 export class Panel {
   #Talk;
   #talk;
@@ -37,11 +37,12 @@ export class Panel {
     this.#Talk = Talk;
     this.#name = name;
     this.#shown = parts(section, Talk, token);
-    const { connect, disconnect, transport, form } = this.#shown;
+    const { connect, disconnect, transport, lines, form } = this.#shown;
     submitted(connect, () => this.#join());
     submitted(form, () => this.#say());
     disconnect.addEventListener("click", () => this.#disconnect());
     transport.addEventListener("change", () => this.#talk && this.#connect());
+    new ResizeObserver(() => this.#showEnd()).observe(lines);
     this.#state("idle");
     this.#library = loaded(Talk.script);
     this.#library.catch(() => this.#state("missing", `${Talk.library} is not built: run make demo.`));
@@ -77,6 +78,7 @@ export class Panel {
 
   #connect() {
     this.#talk?.close();
+    this.#talk = undefined;
     this.#usedName = this.#wantedName();
     this.#shown.carrier.textContent = "";
     this.#state("connecting");
@@ -93,22 +95,22 @@ export class Panel {
       listening[word] = (...args) => this.#listening === listening && listener(...args);
     }
     this.#listening = listening;
-    this.#talk = new this.#Talk({
-      name: this.#usedName,
-      token: this.#shown.token.value.trim(),
-      transport: this.#shown.transport.value,
-      rooms: () => [...this.#rooms],
-      tell: listening,
-    });
+    try {
+      this.#talk = new this.#Talk({
+        name: this.#usedName,
+        token: this.#shown.token.value.trim(),
+        transport: this.#shown.transport.value,
+        rooms: () => [...this.#rooms],
+        tell: listening,
+      });
+    } catch (error) {
+      this.#state("refused", error.message); // a token that the library cannot send
+    }
   }
 
   #disconnect() {
-    this.#listening = undefined;
-    this.#talk?.close();
-    this.#talk = undefined;
     this.#lines.clear();
     this.#state("idle");
-    this.#render();
   }
 
   #wantedName() {
@@ -146,6 +148,7 @@ export class Panel {
     const { section, status, connect, disconnect, lines, form, message } = this.#shown;
     const isOut = OUT.includes(state);
     if (isOut) {
+      this.#listening = undefined;
       this.#talk?.close();
       this.#talk = undefined;
     }
@@ -183,6 +186,11 @@ export class Panel {
         return element("li", { class: kind }, element("span", { class: "who" }, user), " ", element("span", {}, message));
       }),
     );
+    this.#showEnd();
+  }
+
+  #showEnd() {
+    const { lines } = this.#shown;
     lines.scrollTop = lines.scrollHeight;
   }
 }
@@ -204,7 +212,7 @@ function parts(section, { title, library, transports, needsToken }, given) {
   const carrier = element("span", { class: "carrier" });
   const status = element("span", { role: "status" }, "");
   const disconnect = element("button", { type: "button", class: "small", "aria-label": `Disconnect ${title}` }, "Leave");
-  const choices = ["", ...transports].map((name) => element("option", { value: name }, name || "automatic"));
+  const choices = [...(transports.length > 1 ? [""] : []), ...transports].map((name) => element("option", { value: name }, name || "automatic"));
   const transport = element("select", { "aria-label": `Transport of ${title}` }, ...choices);
   const token = element("input", {
     "aria-label": `Token for ${title}`,
@@ -224,13 +232,13 @@ function parts(section, { title, library, transports, needsToken }, given) {
   const lines = element("ol", { class: "lines", role: "log", "aria-label": `Messages by ${title}`, tabindex: "0" });
   const message = element("input", {
     "aria-label": `Message by ${title}`,
-    placeholder: `Say something by ${title}…`,
+    placeholder: "Say something…",
     maxlength: "2000",
     autocomplete: "off",
   });
   const form = element("form", { class: "say" }, message, element("button", { "aria-label": `Send by ${title}` }, "Send"));
   section.append(
-    element("div", { class: "title" }, element("h2", {}, title), element("code", {}, library), transport),
+    element("div", { class: "title" }, element("h2", {}, title), element("code", { title: library }, library), transport),
     element("div", { class: "state" }, element("span", { class: "light", "aria-hidden": "true" }), status, carrier, disconnect),
     trouble,
     connect,

@@ -18,3 +18,8 @@ export function avatar(person) {
   for (const letter of person) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
   return element("span", { class: `avatar hue-${sum % 8}`, "aria-hidden": "true" }, [...person][0]?.toUpperCase() ?? "?");
 }
+
+/** Milliseconds until what has failed so many times is tried again. */
+export function delay(tries) {
+  return Math.min(10_000, 500 * 2 ** tries);
+}
