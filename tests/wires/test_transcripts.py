@@ -3,7 +3,8 @@
 `O>` opens (path, address, parts, subprotocols, query), `C>` the client says, `X>` in hex, `F>` the
 frame the core gets, `A>` the frame the application sends, `S>` what the client hears, `Y>` in hex,
 `T>` seconds pass, `E>` the close code of an error. Everything that comes out must stand in the
-file, in order; lines without a mark are remarks.
+file, in order; lines without a mark are remarks. `␞` stands for U+001E, which ends a message of
+SignalR.
 """
 
 import json
@@ -18,6 +19,7 @@ from anywire.wires.anywire import Own
 from anywire.wires.base import Answer, Hello, Machine, Wire
 from anywire.wires.phoenix import Phoenix
 from anywire.wires.raw import Raw
+from anywire.wires.signalr import SignalR
 from anywire.wires.socketio import EngineIO, SocketIO
 from anywire.wires.sockjs import SockJS
 from tests.wires.described import described, frame_of
@@ -32,6 +34,7 @@ WIRES: dict[str, Wire] = {
         heartbeat=True,
     ),
     "sockjs": SockJS(),
+    "signalr": SignalR({"/hub": "chat"}),
     "engineio": EngineIO(to="echo"),
     "socketio": SocketIO(home="chat"),
     "socketio-recovery": SocketIO(home="chat", recovery=True),
@@ -61,7 +64,7 @@ class Play:
             assert self.machine is not None
             match mark:
                 case "C>":
-                    frames = self.machine.receive(rest, self.now)
+                    frames = self.machine.receive(rest.replace("␞", "\x1e"), self.now)
                     self.told(frames)
                 case "X>":
                     self.told(self.machine.receive(bytes.fromhex(rest), self.now))
@@ -102,6 +105,7 @@ class Play:
         for payload in payloads:
             for message in payload.messages():
                 text = message if isinstance(message, str) else message.hex()
+                text = text.replace("\x1e", "␞")
                 self.out.append(f"{'S>' if isinstance(message, str) else 'Y>'} {text}")
 
 
