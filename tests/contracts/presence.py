@@ -134,6 +134,7 @@ class PresenceContract:
         assert change(gone) == {
             "joined": {},
             "left": {"ana": [{"on": "home"}, {"on": "phone"}], "bo": [{"on": "home"}]},
+            "stays": {"ana": {"on": "home"}},
         }
         assert offset(gone.position) == offset(last) + 1
         assert {key: list(metas) for key, metas in (await broker.list("r")).items()} == {
