@@ -12,6 +12,7 @@ from anywire.servers.outlet import ExchangeOutlet, refuse
 from anywire.transports.http import HttpTransport
 from anywire.wires.base import Answer, Hello, Opening, Overlap, User, Wire
 from tests.servers.carrying import strange
+from tests.servers.hub import Hub, hub
 from tests.servers.oddly import Guest, odd
 from tests.servers.serving import Dialed, dial, make_node, request
 from tests.wires.strangers.odd import Odd, goodbye
@@ -350,3 +351,44 @@ async def test_nothing_is_said_to_who_is_gone() -> None:
         assert outlet.is_over
         assert outlet.say([Payload(b"late").framed(outlet.downlink.framing)], None) == 0
         outlet.end(None)
+
+
+# --- an end that is a status ----------------------------------------------------------------------
+
+
+async def waits(client: Hub) -> None:
+    """Have a poll wait."""
+    asked = client.node.counters.requests
+    client.ask()
+    await until(lambda: client.node.counters.requests > asked)
+
+
+async def test_a_poll_whose_session_is_over_is_answered_by_a_status_where_its_wire_says_so() -> (
+    None
+):
+    async with hub() as (_, client):
+        await client.open()
+        await waits(client)
+        await client.post(b'{"type":7}\x1e')
+        said = await client.asks.answer()
+        assert (said.status, said.body) == (204, b"")
+
+
+async def test_a_poll_that_another_replaces_is_so_too_and_one_that_waited_in_vain_is_not() -> None:
+    async with hub(poll=0.02) as (server, client), dial(server) as other:
+        await client.open()
+        said = await client.poll()
+        assert (said.status, said.body) == (200, b"")
+        await waits(client)
+        client.ask(other)
+        assert (await client.asks.answer()).status == 204
+        assert (await other.answer()).status == 200
+
+
+async def test_the_last_words_are_said_before_the_status() -> None:
+    async with hub() as (_, client):
+        await client.open()
+        await waits(client)
+        client.standing.close(4000, "out")
+        said = await client.asks.answer()
+        assert (said.status, said.body[:9]) == (200, b'{"type":7')

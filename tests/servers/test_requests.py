@@ -19,6 +19,7 @@ from anywire.servers.tcp import Server
 from anywire.transports.http import HttpTransport
 from anywire.wires.anywire import Own
 from anywire.wires.base import Answer, Hello, Opening, User
+from tests.servers.hub import HAND, hub
 from tests.servers.oddly import odd
 from tests.servers.serving import (
     Dialed,
@@ -881,3 +882,70 @@ async def test_a_session_on_a_websocket_is_not_asked_for_what_it_says() -> None:
         guest.session, guest.key = (await socket.frame())[1][1:].decode().split(" ")
         assert await guest.poll() == ["x1013 the session waits for a resume"]
         assert (await guest.post("hello")).status == 403
+
+
+# --- sessions whose ids were given away before ----------------------------------------------------
+
+
+async def test_an_id_that_was_given_away_is_opened_by_a_poll_and_by_nothing_else() -> None:
+    async with hub() as (_, client):
+        await client.negotiate()
+        assert (await client.post(HAND)).status == 404
+        assert (await client.leave()).status == 404
+        said = await client.poll()
+        assert (said.status, said.body) == (200, b""), "at once, so that the client goes on"
+        assert client.standing.is_attached
+        assert (await client.post(HAND)).status == 200
+        assert (await client.poll()).body == b"{}\x1e"
+
+
+async def test_nobody_has_a_part_in_a_session_by_its_id_or_a_wrong_secret() -> None:
+    async with hub() as (_, client):
+        await client.open()
+        right = client.token
+        for wrong in (client.id, right[:-1], f"{right}=", right.swapcase()):
+            client.token = wrong
+            assert (await client.poll()).status == 404
+            assert (await client.post(b'{"type":7}\x1e')).status == 404
+            assert (await client.leave()).status == 404
+        client.token = right
+        assert (await client.post(b'{"type":6}\x1e')).status == 200
+
+
+async def test_a_get_is_what_its_wire_says_where_its_route_does_not_tell() -> None:
+    async with hub() as (_, client):
+        await client.negotiate()
+        client.ask(None, "Accept: text/event-stream")
+        said = await client.asks.answer(has_body=False)
+        assert (said.status, said.headers["content-type"]) == (200, "text/event-stream")
+        assert await client.asks.chunk() == b":\r\n"
+        assert (await client.post(HAND)).status == 200
+        assert await client.asks.chunk() == b"data: {}\x1e\r\n\r\n"
+        transport = client.standing.transport
+        assert transport is not None and transport.carrier is Carrier.EVENTS
+        assert client.standing.hello.carrier is Carrier.EVENTS
+
+
+async def test_who_leaves_by_a_request_has_left_and_its_id_is_spent() -> None:
+    async with hub() as (_, client):
+        await client.open()
+        session = client.standing
+        said = await client.leave()
+        assert (said.status, said.body) == (202, b"")
+        assert session.has_ended and client.node.has_ended(client.id)
+        assert (await client.poll()).body == b'{"type":7}\x1e', "the last word"
+        for _ in range(2):
+            assert (await client.poll()).status == 404
+            assert (await client.post(b'{"type":6}\x1e')).status == 404
+            assert (await client.leave()).status == 404
+
+
+async def test_the_last_word_of_a_session_is_for_who_has_its_secret() -> None:
+    async with hub() as (_, client):
+        await client.open()
+        client.standing.close(4000, "out")
+        right, client.token = client.token, client.id
+        assert (await client.poll()).status == 404
+        client.token = right
+        assert json.loads((await client.poll()).body[:-1])["error"] == "out"
+        assert (await client.poll()).status == 404
