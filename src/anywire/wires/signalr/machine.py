@@ -156,12 +156,13 @@ class SignalRMachine:
     def opened(self, now: float) -> Sequence[Frame]:
         self._last = now
         self._until = now + HANDSHAKE
+        self._set_ping(now)  # nobody looks at the deadline again before it has passed
         return ()
 
     def heard(self, now: float) -> None:
         self._last = now
-        if self._is_open and self._ping is None and self._rhythm.ping > 0:
-            self._ping = now + self._rhythm.ping
+        if self._is_open and self._ping is None:
+            self._set_ping(now)
 
     def receive(self, message: Message, now: float) -> Sequence[Frame]:
         self._last = now
@@ -196,8 +197,6 @@ class SignalRMachine:
         self._codec = self.codec = codec
         self.caps = self._caps(codec)
         self._until = None
-        if self._rhythm.ping > 0:
-            self._ping = now + self._rhythm.ping
         return (self._join,)
 
     def _refused(self, error: str) -> ProtocolError:
@@ -365,6 +364,10 @@ class SignalRMachine:
     def deadline(self) -> float | None:
         found = [when for when in (self._until, self._ping, self._gone) if when is not None]
         return min(found, default=None)
+
+    def _set_ping(self, now: float) -> None:
+        if self._rhythm.ping > 0:
+            self._ping = now + self._rhythm.ping
 
     @property
     def _gone(self) -> float | None:
