@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ class Proxy:
         self._target = target
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._dead: set[asyncio.StreamWriter] = set()
+        self._torn: set[asyncio.StreamWriter] = set()
         self.is_refusing = False
         """Connections that come now are cut at once."""
         self.port = 0
@@ -22,6 +24,10 @@ class Proxy:
         for pair in self._pairs:
             for writer in pair:
                 writer.transport.abort()
+
+    def tear(self) -> None:
+        """End every connection of now inside of what it carries next, one way or the other."""
+        self._torn |= {random.choice(pair) for pair in self._pairs}
 
     def deaden(self) -> None:
         """Swallow what comes over the connections of now: they look alive and are dead."""
@@ -40,10 +46,22 @@ class Proxy:
         finally:
             self._pairs.discard(pair)
             self._dead -= set(pair)
+            self._torn -= set(pair)
+
+    def _end(self, writer: asyncio.StreamWriter) -> None:
+        """Close both connections of a pair, behind what has been written."""
+        for pair in self._pairs:
+            if writer in pair:
+                for one in pair:
+                    one.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
+                if writer in self._torn:
+                    writer.write(data[: random.randrange(len(data))])
+                    self._end(writer)
+                    break
                 if writer not in self._dead:
                     writer.write(data)
                     await writer.drain()

@@ -6,6 +6,7 @@
 // POST /lines/1/asked                          {"asked": 7}: a GET, the seventh, waits for its answer
 // POST /lines/1/cut                            resets its connections, and those that come now
 // POST /lines/1/cut?asked=7                    {"isCut": false}: not if that one has been answered
+// POST /lines/1/snap                           resets its connections, and does with those that come now as before
 // POST /lines/1/hold                           lets those that come now wait
 // POST /lines/1/mend                           lets them through
 
@@ -46,8 +47,12 @@ class Line {
   cut(asked) {
     if (asked !== null && ![...this.#asking.values()].includes(Number(asked))) return { isCut: false };
     this.#does = "reset";
-    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
+    this.snap();
     return { isCut: true };
+  }
+
+  snap() {
+    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
   }
 
   hold() {
