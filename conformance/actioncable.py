@@ -11,7 +11,7 @@ from anywire.wires.base import Wire
 
 PATH = "/cable"
 """There `who` is asked."""
-LIMITS = Limits(message=1_000_000, joins=200, waiting_events=1000)
+LIMITS = Limits(message=1_000_000, joins=100, waiting_events=1000)
 
 
 def mounts() -> list[Wire]:

@@ -139,6 +139,13 @@ scenario("as many subscriptions as a client likes go over one connection", async
   same(await Promise.all(asked), numbers(50).map((n) => ({ echo: { n } })));
 });
 
+scenario("more subscriptions at once than a server takes are confirmed in the end", async (t) => {
+  const cable = t.cable();
+  const rooms = numbers(120).map((n) => cable.subscribe("RoomChannel", { room: t.name(), n }));
+  for (const room of rooms) await room.connects.until(1);
+  same(rooms.filter(({ rejections }) => rejections.all.length), []);
+}, RAILS);
+
 scenario("a message of a publication says where it stands, one for this client alone does not", async (t) => {
   const log = await t.cable().subscribed("LogChannel", { name: t.name() });
   for (const n of [1, 2]) log.send({ n });

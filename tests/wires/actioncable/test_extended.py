@@ -4,8 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anywire.body import Args, Body
+from anywire.errors import ProtocolError
 from anywire.frames import (
     At,
     Bye,
@@ -272,6 +275,31 @@ def test_a_restart_is_told_by_the_close_alone_and_any_other_end_by_a_disconnect(
     for bye in (Bye(1001, "for good", None), Bye(4403, "server_restart", 0.0)):
         [said] = talk.told(bye)
         assert said["type"] == "disconnect"
+
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+words = st.sampled_from(
+    ["subscribe", "unsubscribe", "message", "history", "presence", "join", "leave", "whisper"]
+)
+
+
+@given(words, st.dictionaries(st.sampled_from(["data", "history", "presence"]), any_json))
+def test_whatever_stands_in_a_command_ends_in_frames_or_a_protocol_error(
+    command: str, members: dict[str, Any]
+) -> None:
+    talk = Talk(STREAM)
+    try:
+        for frame in talk.say(command, **members):
+            args = getattr(frame, "args", None)
+            assert args is None or list(args.values())
+    except ProtocolError as error:
+        assert error.code in (1009, 4400)
 
 
 def test_the_end_of_a_subscription_is_as_in_the_base_protocol() -> None:

@@ -98,6 +98,13 @@ def test_a_subscription_that_was_rejected_may_be_asked_for_again() -> None:
     assert say(machine, "subscribe")
 
 
+def test_a_subscription_that_comes_too_soon_is_not_answered_and_may_be_asked_for_again() -> None:
+    machine = make()
+    say(machine, "subscribe")
+    assert not machine.send(Refusal(None, CHAT, "rate", "at most 20 joins per second"))
+    assert say(machine, "subscribe")
+
+
 @pytest.mark.parametrize("alias", ["", "null", "{}", "chat", '{"channel":""}'])
 def test_an_identifier_of_no_channel_is_rejected(alias: str) -> None:
     machine = make()

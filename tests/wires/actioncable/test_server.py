@@ -109,14 +109,6 @@ async def test_a_client_has_as_many_subscriptions_as_it_may() -> None:
                 await client.join(f"room:{number}")
 
 
-async def test_a_client_subscribes_as_often_as_it_may() -> None:
-    async with connect(room(Limits(joins=3)), wire="actioncable") as client:
-        for number in range(3):
-            await client.join(f"room:{number}")
-        with pytest.raises(Refused, match="rejected"):
-            await client.join("room:4")
-
-
 async def test_an_identifier_is_no_longer_than_a_name_may_be() -> None:
     async with connect(room(Limits(name=40)), wire="actioncable") as client:
         with pytest.raises(Refused, match="rejected"):

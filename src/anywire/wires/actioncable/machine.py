@@ -37,6 +37,10 @@ SILENT = frozenset(("unknown_event", "unknown_address", "internal"))
 """Codes of refused events that clients hear nothing of, as with Rails: there is nothing they could
 tell them from a message by."""
 
+HASTY = "rate"
+"""Code of a join that comes too soon after others. Clients ask again until they are answered, and
+stay away when they are rejected."""
+
 
 class Extension(Protocol):
     """What another subprotocol adds to a conversation."""
@@ -194,7 +198,7 @@ class ActionCableMachine:
                 return self._refused(frame)
             case Refusal(event=None, alias=str() as alias):
                 self._forget(alias)
-                return (words.reject(alias),)
+                return () if frame.code == HASTY else (words.reject(alias),)
             case Gap():
                 return said(frame, self.codec)
             case Leave():

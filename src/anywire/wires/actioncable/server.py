@@ -17,7 +17,8 @@ from anywire.wires.refusal import CODES, chosen, foreign, words
 BASE, EXTENDED, NONE = "actioncable-v1-json", "actioncable-v1-ext-json", "actioncable-unsupported"
 SUBPROTOCOLS = (BASE, EXTENDED, NONE)
 SHOWN = "anycable-token."
-"""What a subprotocol begins with that is a token; else the header `X-JID` or the parameter `jid`."""
+"""What a subprotocol begins with that is a token; else it is the header `X-JID`, or `jid` of the
+query."""
 
 
 class ActionCable:
