@@ -4,6 +4,9 @@ AnyCable's `actioncable-v1-ext-json`, as `@anycable/core` speaks it. A stream is
 record is a key with its newest meta. What a client says of its own presence, and what it whispers,
 are events for the application (`$presence:join`, `$presence:leave`, `$whisper`, as its client names
 them): it is the server that says who somebody is, and who may speak to whom.
+
+A welcome never says `restored`: a client that resumes asks for the history of what it missed, and
+what waited for it during the cut would be told a second time.
 """
 
 from collections.abc import Mapping, Sequence
