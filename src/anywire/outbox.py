@@ -24,6 +24,7 @@ class Outbox:
         "_kept",
         "_kept_bound",
         "_kept_bytes_bound",
+        "_reached",
         "_waiting",
         "acked",
         "is_blocked",
@@ -45,6 +46,8 @@ class Outbox:
         self._kept_bound = kept_messages
         self._dropped: dict[str, int] | None = None
         self._forgotten = 0
+        self._reached = 0
+        """The highest count that was written before a rewind."""
         self.keeps = kept_messages > 0
         self.waiting = 0
         """Bytes that were put and not written."""
@@ -101,9 +104,14 @@ class Outbox:
 
     def ack(self, count: int) -> bool:
         """The peer has `count` counted entries; false when it cannot: that is too many, or fewer
-        than it had."""
-        if not self.acked <= count <= self.written:
+        than it had.
+
+        It may have more than a rewind went back to, and says so before it is sent that again
+        (SignalR's client by a timer): all of that is repeated, and acknowledged once more.
+        """
+        if not self.acked <= count <= max(self.written, self._reached):
             return False
+        count = min(count, self.written)
         if self._kept is not None:
             for number in range(max(self.acked, self._forgotten) + 1, count + 1):
                 self.kept -= self._kept.pop(number).size
@@ -117,8 +125,9 @@ class Outbox:
 
         What waits again does not count against the bound: the client was not slow, it was away.
         """
-        if count < self._forgotten or not self.ack(count):
+        if not self._forgotten <= count <= self.written or not self.ack(count):
             return False
+        self._reached = max(self._reached, self.written)
         if self._kept is not None:
             self._waiting = [*self._kept.values(), *(self._waiting or ())]
             self.waiting += self.kept
@@ -153,7 +162,7 @@ class Outbox:
         lost = self.written - self.acked
         self._kept = None
         self.kept = 0
-        self.written = self.acked = self._forgotten = 0
+        self.written = self.acked = self._forgotten = self._reached = 0
         self.is_blocked = False
         return lost
 
