@@ -216,7 +216,7 @@ class Node:
             return None
         if machine.codec is not found.codec and not opening.keeps_codec:
             return None
-        if self.is_stopping or not found.accepts(opening.token):
+        if self.is_stopping or not found.resumes or not found.accepts(opening.token):
             return None
         return found if found.user.is_same(user) else None
 

@@ -443,6 +443,19 @@ async def test_who_was_cut_twice_before_it_spoke_loses_nothing() -> None:
         assert peer.completions() == [("0", "a")]
 
 
+async def test_a_connection_that_goes_by_requests_is_not_resumed_over_a_websocket() -> None:
+    async with running() as bench:
+        Desk(bench.channel("chat"))
+        token = (await negotiated(bench, useStatefulReconnect="true"))["connectionToken"]
+        hello = asked(bench, carrier=Carrier.POLL, query={"id": token})
+        found = await admit(bench.node, HUB, hello)
+        assert isinstance(found, Admitted)
+        transport = TestTransport()
+        bench.node.open(HUB, hello, found.opening, found.machine, found.user, transport)
+        assert await refused(bench, id=token) == 404
+        assert transport.closed is None
+
+
 async def test_a_newer_connection_takes_over() -> None:
     async with running() as bench:
         Desk(bench.channel("chat"))

@@ -146,7 +146,13 @@ def test_what_nobody_knows_of_a_message_is_ignored() -> None:
 @pytest.mark.parametrize("kind", [-1, 0, 10, 42, 2**40])
 def test_a_message_of_a_type_that_nobody_knows_is_ignored(kind: int) -> None:
     assert read_msgpack(pack([kind, "what", {}]), LIMITS) is None
-    for more in ("", ',"target":7', ',"error":{"a":[]},"invocationId":null', ',"sequenceId":-1'):
+    for more in (
+        "",
+        ',"target":7',
+        ',"error":{"a":[]},"invocationId":null',
+        ',"sequenceId":-1',
+        ',"error":"x","result":1',
+    ):
         assert read_json(b'{"type":%d%b}' % (kind, more.encode()), LIMITS) is None
 
 

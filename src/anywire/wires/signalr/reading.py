@@ -81,7 +81,7 @@ def read_json(text: bytes, limits: Limits) -> Said | None:
         raise broken(f"not a message of the hub protocol: {error}") from error
     if said.type in _CALLS and bytes(memoryview(said.arguments)[:1]) != b"[":
         raise broken("the arguments of an invocation are a list")
-    if said.error is not None and _is_given(said.result):
+    if said.type == COMPLETION and said.error is not None and _is_given(said.result):
         raise broken("a completion has a result or an error, not both")
     return _checked(said, limits)
 
