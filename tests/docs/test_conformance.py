@@ -34,6 +34,16 @@ FILES = {
     "cm": "tests/wires/actioncable/test_machine.py",
     "cx": "tests/wires/actioncable/test_extended.py",
     "cv": "tests/wires/actioncable/test_server.py",
+    "rd": "tests/wires/signalr/test_records.py",
+    "rr": "tests/wires/signalr/test_reading.py",
+    "rc": "tests/wires/signalr/test_codec.py",
+    "rm": "tests/wires/signalr/test_machine.py",
+    "rn": "tests/wires/signalr/test_counting.py",
+    "rv": "tests/wires/signalr/test_server.py",
+    "rl": "tests/wires/signalr/test_carriers.py",
+    "rt": "tests/wires/signalr/test_token.py",
+    "rh": "tests/wires/signalr/test_hub.py",
+    "re": "tests/e2e/test_signalr.py",
 }
 SUITES = {"e": "### Engine.IO", "i": "### Socket.IO", "j": "### SockJS"}
 """The protocols' own suites: our file with their cases, and the table of those."""
@@ -120,3 +130,13 @@ def test_the_checklist_of_action_cable_names_scenes_and_transcripts_that_exist()
     folders = (ROOT / "tests/transcripts").glob("actioncable*")
     written = {path.stem for folder in folders for path in folder.glob("*.txt")}
     assert set(re.findall(r"\bct `([^`]+)`", checklist)) == written
+
+
+def test_the_checklist_of_signalr_names_scenes_that_exist() -> None:
+    checklist = PAGE.split("\n## SignalR\n")[1].split("\n## ")[0]
+    played = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests/e2e/signalr").glob("*.mjs")
+    )
+    scenes = set(re.findall(r'^scenario\(\s*"(.+?)",', played, re.MULTILINE))
+    cited = set(re.findall(r"\brs `([^`]+)`", checklist))
+    assert cited and cited <= scenes, cited - scenes
