@@ -247,6 +247,21 @@ def test_what_waits_again_may_be_acknowledged_before_it_is_written_again() -> No
     assert not outbox.ack(4)
 
 
+def test_what_waits_again_is_not_dropped_as_its_peer_may_have_it_and_count_on() -> None:
+    outbox = keeping(bound=20)
+    again = [droppable() for _ in range(2)]
+    for framed in again:
+        outbox.put(framed)
+    outbox.take(100)
+    outbox.put(droppable())
+    assert outbox.rewind(0)
+    new = [droppable() for _ in range(2)]
+    for framed in new:
+        outbox.put(framed)
+    assert outbox.lost() == {"r": 1}
+    assert outbox.take(100) == [*again, *new]
+
+
 def test_a_rewind_to_a_count_that_cannot_be_is_refused() -> None:
     outbox = keeping()
     for _ in range(2):
@@ -478,7 +493,7 @@ class Ring(RuleBasedStateMachine):
     def drop(self, room: str) -> None:
         droppable = [
             framed
-            for framed in self.waiting
+            for framed in self.waiting[max(0, self.reached - self.written) :]
             if framed.payload.room == room and framed.payload.policy
         ]
         while droppable and self.size(self.waiting) > self.bound + self.again:

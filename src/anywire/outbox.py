@@ -203,10 +203,14 @@ class Outbox:
         return was_clean
 
     def _drop_oldest(self, room: str) -> None:
-        """Take entries of the room out, oldest first, the new one last, until the bound holds."""
+        """Take entries of the room out, oldest first, the new one last, until the bound holds.
+
+        What was written before stays: a peer that has some of it counts on, and would take what
+        came behind a gap for what it has.
+        """
         queue = self._waiting
         assert queue  # the new one is in it
-        dropped = at = 0
+        dropped, at = 0, max(0, self._reached - self.written)
         while self.waiting > self._allowed and at < len(queue):
             framed = queue[at]
             if framed.payload.room == room and framed.payload.policy:
