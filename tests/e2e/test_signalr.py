@@ -18,7 +18,7 @@ from pysignalr.protocol.json import JSONProtocol
 from pysignalr.protocol.messagepack import MessagepackProtocol
 
 from tests.e2e.proxy import proxied
-from tests.e2e.stage import Stage, all_went_well, scenes, staged
+from tests.e2e.stage import Stage, all_went_well, scenes, serve, staged
 
 pytestmark = [
     pytest.mark.slow,
@@ -81,6 +81,25 @@ async def test_the_client_does_all_scenes_on_a_page(
     how = f'carrier: "{carrier}", protocol: "{protocol}", together: {together}'
     found = await stage.in_page("signalr", f"signalR, {packed}, {how}", parts=12)
     all_went_well(found, scenes("signalr"), LEAST)
+
+
+@pytest.mark.parametrize("carrier", ["websockets", "events", "polling"])
+async def test_the_client_comes_back_by_itself_when_the_server_does(
+    carrier: str, stage: Stage
+) -> None:
+    server, url = await serve(stage.processes, stage.origin)
+    client = await stage.processes.node(f"client {carrier}", "signalr/comeback.mjs", url, carrier)
+    for name in ("plain", "stateful"):
+        await client.line(f'{{"connected":"{name}"')
+    server.signal(signal.SIGTERM)
+    await server.ended()
+    for name in ("plain", "stateful"):
+        await client.line(f'{{"lost":"{name}"')
+    await serve(stage.processes, stage.origin, port=int(url.rpartition(":")[2]))
+    for name in ("plain", "stateful"):
+        assert json.loads(await client.line(f'{{"back":"{name}"'))["isItself"]
+    assert not any('"closed"' in line for line in client.lines)
+    assert await client.finish() == 0
 
 
 class Python:
