@@ -217,6 +217,7 @@ def test_only_what_may_be_lost_is_volatile(codec: SignalRCodec) -> None:
     assert codec.event("c", "e", NO_BODY, volatile).volatile
     assert codec.event("c", "e", NO_BODY, At("c", ref="1", volatile=True)).volatile
     assert not codec.event("c", "e", NO_BODY, HERE).volatile
+    assert not codec.invoke(INVOCATION, "e", NO_BODY).volatile
     assert not codec.item("1", NO_BODY).volatile
 
 

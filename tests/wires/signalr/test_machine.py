@@ -640,3 +640,14 @@ def test_a_conversation_means_the_same_wherever_its_stream_is_cut(
     ]
     assert frames == [type(frame) for frame in heard(whole, data)]
     assert len(frames) == (6 if is_packed else 4)
+
+
+def test_a_handshake_is_as_long_as_it_may_be_and_its_answer_counts_nowhere() -> None:
+    machine = opened(resumes=True)
+    hand = HAND.removesuffix("\x1e")
+    heard(machine, hand + " " * (4096 - len(hand)) + "\x1e")
+    (answer,) = machine.send(Joined(None, "chat"))
+    refusing = opened(resumes=True)
+    heard(refusing, HAND)
+    (refusal,) = refusing.send(Refusal(None, "chat", "no"))
+    assert not answer.counted and not refusal.counted
