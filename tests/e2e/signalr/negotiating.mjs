@@ -165,8 +165,12 @@ scenario(
     const url = await polled(t);
     const waiting = poll(url);
     same((await fetch(url, { method: "DELETE" })).status, 202);
-    same(await waiting, [200, `{"type":7}${RECORD}`], "the poll that waited");
-    holds([204, 404].includes((await poll(url))[0]), "the next poll was answered");
+    // A browser says one thing after another to one address: the poll may have ended by itself before.
+    const heard = [await waiting];
+    while (heard.at(-1)[0] === 200) heard.push(await poll(url));
+    const [[last], before] = [heard.at(-1), heard.slice(0, -1).filter(([, text]) => text)];
+    same(before, [[200, `{"type":7}${RECORD}`]]);
+    holds([204, 404].includes(last), `the last poll was answered with ${last}`);
     same((await post(url, records({ type: 6 }))).status, 404, "a POST");
   },
   once,
