@@ -1,6 +1,7 @@
 #!/bin/sh
 # All tests, in two runs at once. Those that open no socket and start no process are measured: they cover floors 0 to 2.
-# The others mostly wait, for each other and for time to pass; what they say follows when both are done.
+# The others mostly wait, for each other and for time to pass; what they say follows when both are done. As they share the
+# cores, a test may take three times as long as alone.
 # Arguments go to both, as in: sh scripts/tests.sh -k outbox
 set -u
 
@@ -10,10 +11,10 @@ LOG=build/tests-over-sockets.log
 NOTHING=5 # pytest found nothing to run, as with -k of what the other run has
 
 mkdir -p build
-"$BIN/pytest" -m "net or node or browser" "$@" >"$LOG" 2>&1 &
+"$BIN/pytest" --timeout 60 -m "net or node or browser" "$@" >"$LOG" 2>&1 &
 over_sockets=$!
 trap 'kill "$over_sockets" 2>/dev/null' INT TERM
-"$BIN/coverage" run -m pytest -m "$ALONE" "$@"
+"$BIN/coverage" run -m pytest --timeout 60 -m "$ALONE" "$@"
 alone=$?
 echo "      and over sockets:"
 wait "$over_sockets"
