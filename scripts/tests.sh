@@ -1,7 +1,7 @@
 #!/bin/sh
 # All tests, in two runs at once. Those that open no socket and start no process are measured: they cover floors 0 to 2.
-# The others mostly wait, for each other and for time to pass; what they say follows when both are done. As they share the
-# cores, a test may take three times as long as alone.
+# The others mostly wait, for each other and for time to pass, so several files of them run side by side; what they say follows
+# when both are done. As all share the cores, a test may take three times as long as alone.
 # Arguments go to both, as in: sh scripts/tests.sh -k outbox
 set -u
 
@@ -11,7 +11,7 @@ LOG=build/tests-over-sockets.log
 NOTHING=5 # pytest found nothing to run, as with -k of what the other run has
 
 mkdir -p build
-"$BIN/pytest" --timeout 60 -m "net or node or browser" "$@" >"$LOG" 2>&1 &
+"$BIN/pytest" --timeout 60 --numprocesses 4 --dist loadfile -m "net or node or browser" "$@" >"$LOG" 2>&1 &
 over_sockets=$!
 trap 'kill "$over_sockets" 2>/dev/null' INT TERM
 "$BIN/coverage" run -m pytest --timeout 60 -m "$ALONE" "$@"
