@@ -67,7 +67,7 @@ test: ## everything that gates: packages, lint, types, client, docs, all tests, 
 	@$(MAKE) client
 	@echo "[6/8] Documentation, strict"
 	@$(MAKE) docs
-	@echo "[7/8] All tests: those without sockets, which are measured, and those over sockets beside them"
+	@echo "[7/8] All tests"
 	@$(BIN)/coverage erase
 	@sh scripts/tests.sh $(ARGS)
 	@echo "[8/8] Every branch of floors 0 to 2"

@@ -1,27 +1,23 @@
 #!/bin/sh
-# All tests, in two runs at once. Those that open no socket and start no process are measured: they cover floors 0 to 2.
-# The others mostly wait, for each other and for time to pass, so several files of them run side by side; what they say follows
-# when both are done. As all share the cores, a test may take three times as long as alone.
-# Arguments go to both, as in: sh scripts/tests.sh -k outbox
-set -u
+# All tests, in three runs. Those that open no socket and start no process are measured: they cover floors 0 to 2. The protocols'
+# suites count milliseconds, so nothing runs beside them. All others mostly wait, for each other and for time to pass: several
+# files of them run side by side.
+# Arguments go to each run, as in: sh scripts/tests.sh -k outbox
+set -eu
 
 BIN=.venv/bin
-ALONE="not net and not node and not browser"
-LOG=build/tests-over-sockets.log
-NOTHING=5 # pytest found nothing to run, as with -k of what the other run has
+SOCKETS="net or node or browser"
+SUITES=tests/conformance
 
-mkdir -p build
-"$BIN/pytest" --timeout 60 --numprocesses 4 --dist loadfile -m "net or node or browser" "$@" >"$LOG" 2>&1 &
-over_sockets=$!
-trap 'kill "$over_sockets" 2>/dev/null' INT TERM
-"$BIN/coverage" run -m pytest --timeout 60 -m "$ALONE" "$@"
-alone=$?
-echo "      and over sockets:"
-wait "$over_sockets"
-sockets=$?
-cat "$LOG"
-if [ "$alone" -eq "$NOTHING" ] && [ "$sockets" -eq "$NOTHING" ]; then
-    exit "$NOTHING"
-fi
-[ "$alone" -eq "$NOTHING" ] || [ "$alone" -eq 0 ] || exit "$alone"
-[ "$sockets" -eq "$NOTHING" ] || exit "$sockets"
+# pytest ends with 5 where it finds nothing to run, as with -k of what another run has.
+run() {
+    "$@" || [ $? -eq 5 ]
+}
+
+echo "      without sockets, measured"
+run "$BIN/coverage" run -m pytest -m "not ($SOCKETS)" "$@"
+echo "      the protocols' suites"
+run "$BIN/pytest" "$SUITES" -m "$SOCKETS" "$@"
+echo "      over sockets, side by side"
+run "$BIN/pytest" --ignore "$SUITES" --numprocesses 3 --dist loadfile --no-loadscope-reorder --timeout 60 \
+    -m "$SOCKETS" "$@"
