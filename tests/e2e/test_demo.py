@@ -564,8 +564,7 @@ async def test_a_panel_says_what_the_server_says_of_a_token_and_takes_another_on
     for title in PANELS:
         token = "" if title in guests else "secret"
         await browser.type("eve", token, label=f"Token for {title}")
-    for title in PANELS:
-        await shows(browser, "eve", title, ".state", "Connected")
+        await shows(browser, "eve", title, ".state", "Connected")  # and has the focus
         tick = ":not(:has(.tick))" if title in guests else ":has(.tick)"
         await browser.do("see", page="eve", selector=f".person{tick}", text=f"eve via {title}")
 
