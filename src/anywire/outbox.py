@@ -107,7 +107,7 @@ class Outbox:
         than it had.
 
         It may have more than a rewind went back to, and says so before it is sent that again
-        (SignalR's client by a timer): all of that is repeated, and acknowledged once more.
+        (one that acknowledges by a timer): all of that is repeated, and acknowledged once more.
         """
         if not self.acked <= count <= max(self.written, self._reached):
             return False

@@ -6,8 +6,6 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -17,16 +15,11 @@ from examples.actioncable import app as example
 from tests.cli.commands import serving
 from tests.docs.pages import ROOT, blocks
 from tests.e2e.processes import NODE_MODULES, Process
+from tests.examples.played import live, module_of
 
 PAGE = ROOT / "docs" / "howto" / "actioncable.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "actioncable"
-
-
-def live(test: Any) -> Any:
-    for mark in (pytest.mark.slow, pytest.mark.net, pytest.mark.node):
-        test = mark(test)
-    return test
 
 
 # ---- the example
@@ -87,11 +80,7 @@ async def test_the_official_client_talks(tmp_path: Path) -> None:
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Anywire:
     """The app of the page: all its blocks, one after the other."""
-    module = ModuleType("snippets_of_actioncable")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    for block in blocks(PAGE, "python"):
-        exec(compile(block.code, block.name, "exec", dont_inherit=True), module.__dict__)
-    made: Anywire = module.app
+    made: Anywire = module_of(blocks(PAGE, "python"), "actioncable", monkeypatch).app
     return made
 
 

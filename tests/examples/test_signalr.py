@@ -19,33 +19,16 @@ from tests.cli.commands import serving
 from tests.docs.pages import ROOT, blocks
 from tests.e2e.processes import NODE_MODULES, Process
 from tests.e2e.proxy import proxied
+from tests.examples.played import live, module_of, without_docstrings
 
 PAGE = ROOT / "docs" / "howto" / "signalr.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "signalr"
 MOVE = "## From a C# hub"
 STREAMING = pytest.mark.parametrize("wire", ["anywire", "signalr", "signalr.msgpack"])
-LIVE = [pytest.mark.slow, pytest.mark.net, pytest.mark.node]
-
-
-def live(test: Any) -> Any:
-    for mark in LIVE:
-        test = mark(test)
-    return test
 
 
 # ---- the example
-
-
-def without_docstrings(code: str) -> str:
-    """Code as it runs, in one form."""
-    tree = ast.parse(code)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef):
-            match node.body:
-                case [ast.Expr(value=ast.Constant(value=str())), *rest]:
-                    node.body = rest
-    return ast.unparse(tree)
 
 
 def test_the_page_shows_the_example() -> None:
@@ -184,13 +167,9 @@ async def test_who_is_cut_goes_on_with_its_rooms_and_hears_what_it_missed(tmp_pa
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """All Python of the page before the example, in one module."""
-    module = ModuleType("snippets_of_signalr")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
     end = TEXT.count("\n", 0, TEXT.index(MOVE))
-    for block in blocks(PAGE, "python"):
-        if block.line < end:
-            exec(compile(block.code, block.name, "exec", dont_inherit=True), module.__dict__)
-    return module
+    before_it = [block for block in blocks(PAGE, "python") if block.line < end]
+    return module_of(before_it, "signalr", monkeypatch)
 
 
 async def test_hub_methods_are_as_the_page_says(page: ModuleType) -> None:

@@ -22,6 +22,7 @@ from tests.cli.commands import serving
 from tests.docs.pages import ROOT, Block, blocks
 from tests.e2e.processes import NODE_MODULES, Process
 from tests.e2e.proxy import proxied
+from tests.examples.played import live, module_of, without_docstrings
 from tests.hosts.running import hosting
 
 PAGE = ROOT / "docs" / "howto" / "socketio.md"
@@ -29,13 +30,6 @@ TEXT = PAGE.read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "socketio"
 MOVE = "## From python-socketio"
 ANSWERING = pytest.mark.parametrize("wire", ["anywire", "anywire.msgpack", "socketio"])
-LIVE = [pytest.mark.slow, pytest.mark.net, pytest.mark.node]
-
-
-def live(test: Any) -> Any:
-    for mark in LIVE:
-        test = mark(test)
-    return test
 
 
 def before() -> Block:
@@ -45,17 +39,6 @@ def before() -> Block:
 
 
 # ---- the example
-
-
-def without_docstrings(code: str) -> str:
-    """Code as it runs, in one form."""
-    tree = ast.parse(code)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef):
-            match node.body:
-                case [ast.Expr(value=ast.Constant(value=str())), *rest]:
-                    node.body = rest
-    return ast.unparse(tree)
 
 
 def test_the_page_shows_the_example() -> None:
@@ -214,13 +197,9 @@ async def test_the_python_client_is_at_home_in_it_too() -> None:
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """All Python of the page before the example, in one module."""
-    module = ModuleType("snippets_of_socketio")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
     end = TEXT.count("\n", 0, TEXT.index(MOVE))
-    for block in blocks(PAGE, "python"):
-        if block.line < end:
-            exec(compile(block.code, block.name, "exec", dont_inherit=True), module.__dict__)
-    return module
+    before_it = [block for block in blocks(PAGE, "python") if block.line < end]
+    return module_of(before_it, "socketio", monkeypatch)
 
 
 async def test_namespaces_and_who_may_be_there_are_as_the_page_says(page: ModuleType) -> None:

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,16 +16,11 @@ from examples.sockjs import app as example
 from tests.cli.commands import serving
 from tests.docs.pages import ROOT, blocks
 from tests.e2e.processes import NODE_MODULES, Process
+from tests.examples.played import live, module_of
 
 PAGE = ROOT / "docs" / "howto" / "sockjs.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "sockjs"
-
-
-def live(test: Any) -> Any:
-    for mark in (pytest.mark.slow, pytest.mark.net, pytest.mark.node):
-        test = mark(test)
-    return test
 
 
 # ---- the example
@@ -101,11 +95,7 @@ async def test_the_official_client_votes_over_each_transport(
 
 
 async def test_a_room_is_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("snippets_of_sockjs")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    for block in blocks(PAGE, "python"):
-        exec(compile(block.code, block.name, "exec", dont_inherit=True), module.__dict__)
-    app = module.app
+    app = module_of(blocks(PAGE, "python"), "sockjs", monkeypatch).app
     async with (
         connect(app, user="ana", wire="sockjs") as ana,
         connect(app, user="bo", wire="sockjs") as bo,
