@@ -1,9 +1,6 @@
 """The SignalR example and its page: the official client, in Node, and one of each other wire."""
 
-import ast
 import re
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +16,7 @@ from tests.cli.commands import serving
 from tests.docs.pages import ROOT, blocks
 from tests.e2e.processes import NODE_MODULES, Process
 from tests.e2e.proxy import proxied
-from tests.examples.played import live, module_of, without_docstrings
+from tests.examples.played import ended, live, module_of, without_docstrings
 
 PAGE = ROOT / "docs" / "howto" / "signalr.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -268,29 +265,11 @@ REASONS = {
 async def test_why_somebody_is_gone_is_told_to_both_sides_as_the_page_says(
     way: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "gone.py").write_text(SERVER, encoding="utf-8")
-    (tmp_path / "client.mjs").write_text(CLIENT, encoding="utf-8")
-    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     left, heard = REASONS[way]
     code, text, clean = left.split(", ")
-    command = (sys.executable, "-m", "anywire", "serve", tmp_path / "gone.py:app", "--port", "0")
-    server = await Process.start("server", command)
-    client = None
-    try:
-        url = (await server.line("Listening on http://")).split()[2]
-        client = await Process.start("client", ("node", tmp_path / "client.mjs", url, way))
-        if way == "the server stops":
-            await client.line("stop it")
-            server.signal(signal.SIGTERM)
-        found = re.fullmatch(r"left (\S+) (['\"].*['\"]) (\w+)", await server.line("left "))
-        assert found
-        assert (found[1], found[3]) == (code, str(clean == "clean"))
-        assert ast.literal_eval(found[2]) == text.replace("*none*", "")
+    async with ended(tmp_path, SERVER, CLIENT, way) as (told, client):
+        assert told == (code, text.replace("*none*", ""), clean == "clean")
         away = "stays away" in heard or "its own close" in heard
         said = await client.line("closed" if away else "lost")
         for words in re.findall(r"`(.+)`", heard):
             assert words in said
-    finally:
-        for process in (client, server):
-            if process is not None:
-                await process.kill()

@@ -1,11 +1,8 @@
 """The Socket.IO example and its page: official clients, before and after; why somebody is gone."""
 
-import ast
 import asyncio
 import json
 import re
-import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +19,7 @@ from tests.cli.commands import serving
 from tests.docs.pages import ROOT, Block, blocks
 from tests.e2e.processes import NODE_MODULES, Process
 from tests.e2e.proxy import proxied
-from tests.examples.played import live, module_of, without_docstrings
+from tests.examples.played import ended, live, module_of, without_docstrings
 from tests.hosts.running import hosting
 
 PAGE = ROOT / "docs" / "howto" / "socketio.md"
@@ -333,31 +330,13 @@ REASONS: Mapping[str, list[str]] = {
 async def test_why_somebody_is_gone_is_told_to_both_sides_as_the_page_says(
     way: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "gone.py").write_text(SERVER, encoding="utf-8")
-    (tmp_path / "client.mjs").write_text(CLIENT, encoding="utf-8")
-    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     _, left, heard, again = REASONS[way]
     code, text, clean = left.split(", ")
-    command = (sys.executable, "-m", "anywire", "serve", tmp_path / "gone.py:app", "--port", "0")
-    server = await Process.start("server", command)
-    client = None
-    try:
-        url = (await server.line("Listening on http://")).split()[2]
-        client = await Process.start("client", ("node", tmp_path / "client.mjs", url, way))
-        if way == "the server stops":
-            await client.line("stop it")
-            server.signal(signal.SIGTERM)
-        found = re.fullmatch(r"left (\S+) (['\"].*['\"]) (\w+)", await server.line("left "))
-        assert found
-        assert found[1].strip("'") == code.strip("`")
-        said = ast.literal_eval(found[2])
+    async with ended(tmp_path, SERVER, CLIENT, way) as (told, client):
+        found_code, said, is_clean = told
+        assert (found_code, is_clean) == (code.strip("`"), clean == "clean")
         if text == "*what was wrong*":
             assert said
         else:
             assert said == text.replace("*none*", "")
-        assert found[3] == str(clean == "clean")
         assert await client.line("heard ") == f"heard {heard} {json.dumps(again == 'yes')}"
-    finally:
-        for process in (client, server):
-            if process is not None:
-                await process.kill()

@@ -1,10 +1,7 @@
 """The SockJS example and its page: the official client on each transport; why somebody is gone."""
 
-import ast
 import json
 import re
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from examples.sockjs import app as example
 from tests.cli.commands import serving
 from tests.docs.pages import ROOT, blocks
 from tests.e2e.processes import NODE_MODULES, Process
-from tests.examples.played import live, module_of
+from tests.examples.played import ended, live, module_of
 
 PAGE = ROOT / "docs" / "howto" / "sockjs.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -153,27 +150,9 @@ REASONS: Mapping[str, list[str]] = {
 async def test_why_somebody_is_gone_is_told_to_both_sides_as_the_page_says(
     way: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "gone.py").write_text(SERVER, encoding="utf-8")
-    (tmp_path / "client.mjs").write_text(CLIENT, encoding="utf-8")
-    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     left, heard = [cell.replace("*none*", "") for cell in REASONS[way]]
     code, text, clean = left.split(", ")
     heard_code, reason = heard.split(", ")
-    command = (sys.executable, "-m", "anywire", "serve", tmp_path / "gone.py:app", "--port", "0")
-    server = await Process.start("server", command)
-    client = None
-    try:
-        url = (await server.line("Listening on http://")).split()[2]
-        client = await Process.start("client", ("node", tmp_path / "client.mjs", url, way))
-        if way == "the server stops":
-            await client.line("stop it")
-            server.signal(signal.SIGTERM)
-        found = re.fullmatch(r"left (\S+) (['\"].*['\"]) (\w+)", await server.line("left "))
-        assert found
-        told = (found[1].strip("'"), ast.literal_eval(found[2]), found[3] == "True")
+    async with ended(tmp_path, SERVER, CLIENT, way) as (told, client):
         assert told == (code.strip("`"), text, clean == "clean")
         assert await client.line("heard ") == f'heard {heard_code} "{reason}"'
-    finally:
-        for process in (client, server):
-            if process is not None:
-                await process.kill()
