@@ -1,4 +1,5 @@
-// Clients with stateful reconnect, cut all the time. Usage: node cutting.mjs THROUGH SERVER PROTOCOL CLIENTS; ends on a line.
+// Clients with stateful reconnect, cut all the time. Usage: node cutting.mjs THROUGH SERVER PROTOCOL CLIENTS; ends on a line, and
+// says when each was cut twice.
 //
 // Each has a stream, an upload that comes back as one, and calls, and is in a group to which somebody on a connection of its own
 // says numbers; nothing may be lost, doubled or reordered.
@@ -10,7 +11,7 @@ const require = createRequire(new URL("../../js/package.json", import.meta.url))
 const { HttpTransportType, HubConnectionBuilder, LogLevel, Subject } = require("@microsoft/signalr");
 const { MessagePackHubProtocol } = require("@microsoft/signalr-protocol-msgpack");
 const [through, server, protocol, count] = process.argv.slice(2);
-const [SAY, PATIENCE] = [20, 20_000];
+const [SAY, PATIENCE, LEAST] = [20, 20_000, 2];
 const GROUP = "cutting";
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -100,6 +101,13 @@ const saying = setInterval(() => {
 }, SAY);
 const speaking = clients.map((client) => client.speak(speaker));
 
+const fewest = () => Math.min(...clients.map((client) => client.cuts));
+const watching = setInterval(() => {
+  if (fewest() < LEAST) return;
+  clearInterval(watching);
+  console.log(JSON.stringify({ least: fewest() }));
+}, SAY);
+
 await new Promise((resolve) => createInterface({ input: process.stdin }).once("line", resolve));
 clearInterval(saying);
 for (const client of clients) client.isOver = true;
@@ -114,7 +122,7 @@ console.log(
     protocol,
     clients: clients.length,
     cuts: total(clients.map((client) => client.cuts)),
-    least: Math.min(...clients.map((client) => client.cuts)),
+    least: fewest(),
     heard: total(clients.flatMap(({ heard }) => Object.values(heard))),
     lost: total(clients.map(missing)),
     dead: clients.filter((client) => client.isDead).length,
