@@ -43,6 +43,17 @@ class Person:
             self._more.clear()
             await self._more.wait()
 
+    async def leaves(self) -> int:
+        """Press Ctrl-D until the command ends; its exit code.
+
+        A key that comes between one prompt and the next is nobody's, as in any shell.
+        """
+        end = asyncio.ensure_future(self.ends())
+        while not end.done():
+            self.type("\x04")
+            await asyncio.wait({end}, timeout=0.5)
+        return end.result()
+
     async def ends(self) -> int:
         """Wait for the command's end; its exit code."""
         return await self.process.wait()

@@ -73,7 +73,7 @@ async def run_at_terminal(command: str, output: tuple[str, ...]) -> None:
             if line.startswith("> "):
                 person.type(f"{line.removeprefix('> ')}\r")
             elif line.startswith("Disconnected"):
-                person.type("\x04")
+                await person.leaves()
                 await person.sees(line)
             else:
                 await person.sees(line.partition("…")[0])

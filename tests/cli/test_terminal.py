@@ -97,8 +97,7 @@ async def test_a_person_types_at_a_prompt_and_reads_answers() -> None:
         await person.sees("> ")
         person.type("hello\r")
         await person.sees("< hello\n> ")
-        person.type("\x04")
-        assert await person.ends() == 0
+        assert await person.leaves() == 0
         assert person.screen.endswith('Disconnected (code: 1000, reason: "")\n')
 
 
@@ -123,8 +122,7 @@ async def test_lines_of_an_earlier_talk_come_back_with_the_arrow(tmp_path: Path)
             await person.sees("< once more\n")
             person.type(" a secret\r")
             await person.sees("<  a secret\n")
-            person.type("\x04")
-            await person.ends()
+            await person.leaves()
         async with at_terminal("talk", f"{url}/raw/echo", state=tmp_path) as person:
             await person.sees("> ")
             person.type("\x1b[A\r")
