@@ -205,6 +205,20 @@ def test_an_acknowledgement_that_cannot_be_is_refused(count: int) -> None:
     assert (outbox.acked, outbox.kept) == (1, 10)
 
 
+def test_what_waits_uncounted_can_be_taken_out() -> None:
+    outbox = plain()
+    entries = [entry(counted=number % 2 == 1) for number in range(5)]
+    for framed in entries:
+        outbox.put(framed)
+    outbox.drop_uncounted()
+    assert outbox.waiting == 20
+    assert outbox.take(100) == [entries[1], entries[3]]
+    outbox.put(entries[0])
+    outbox.drop_uncounted()
+    assert outbox.waiting == 0
+    assert outbox.put(entries[1])  # the ring was empty
+
+
 def test_a_rewind_puts_what_the_peer_lacks_before_what_waits() -> None:
     outbox = keeping()
     entries = [entry() for _ in range(4)]

@@ -153,6 +153,12 @@ class Outbox:
         """What is kept and what waits, in order."""
         return [*(self._kept or {}).values(), *(self._waiting or ())]
 
+    def drop_uncounted(self) -> None:
+        """Take out what waits and has no place in the sequence: it means nothing any more."""
+        left = [framed for framed in self._waiting or () if framed.payload.counted]
+        self._waiting = left or None
+        self.waiting = sum(framed.size for framed in left)
+
     def allow(self, size: int) -> None:
         """Let so many bytes more wait: they are said again, to a client that was away, not slow."""
         self._allowed += size

@@ -114,7 +114,10 @@ class TestCodec:
         if self.name != "test":
             told["codec"] = self.name
         text = json.dumps(told, separators=(",", ":"))
-        return Payload(text.encode(), counted=told["t"] not in UNCOUNTED, volatile=volatile)
+        counted = told["t"] not in UNCOUNTED
+        if self.caps & Cap.CATCH_UP:  # what has a position is asked for, answers are void
+            counted = isinstance(frame, Event | Presence) and frame.position is None
+        return Payload(text.encode(), counted=counted, volatile=volatile)
 
 
 class TestMachine:

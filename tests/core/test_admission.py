@@ -412,7 +412,7 @@ class Landing(Asking):
         opening = super().open(hello)
         assert isinstance(opening, Opening)
         opening.may_begin = "late" not in hello.query
-        opening.keeps_codec = "keeps" in hello.query
+        opening.follows = "keeps" in hello.query
         opening.carrier = Carrier(hello.query.get("carrier", "websocket"))
         return opening
 

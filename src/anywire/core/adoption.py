@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from anywire.body import Body
 from anywire.core import streaming
-from anywire.core.joining import SECRET, answer, authorised, check_here, present, unpark
+from anywire.core.joining import SECRET, answer, authorised, check_here, park, present, unpark
 from anywire.core.presence import whole
 from anywire.frames import Join, Joined, Outcome
 from anywire.payload import Payload
@@ -60,12 +60,7 @@ def adopted(
 def _move(member: "Member", old: "Session", session: "Session") -> None:
     """Out of the lanes of the old session, and parked; the old one ends with its last member."""
     streaming.stop(member)
-    for room in member.delivered():
-        room.remove(member)
-        room.parked[member] = None
-    for name in member.behind:
-        member.rooms[name].parked[member] = None
-    member.parked = []
+    park(member)
     member.keep_id()
     del old.members[member.alias]
     member.session = session

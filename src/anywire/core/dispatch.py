@@ -20,6 +20,7 @@ from anywire.core.member import Member
 from anywire.core.membership import Memberships
 from anywire.core.past import past
 from anywire.core.presence import PRESENCE
+from anywire.core.restoring import go_live, restore
 from anywire.core.stepping import Stepper
 from anywire.core.stream import Stream
 from anywire.core.turn import (
@@ -243,12 +244,17 @@ class Dispatcher:
         member = session.members.get(frame.alias)
         if member is None:
             _refuse_past(session, frame, _not_joined(frame.alias))
-        elif member.parked is None:
+        elif member.parked is None and not (member.is_held and member.lacking()):
             self._past(member, frame)
         elif not self._wait(member, frame):
             _refuse_past(session, frame, Refused("busy", "too many events wait"))
+            if member.parked is None:
+                go_live(member)  # without what it asked for: nothing else would end its waiting
 
     def _past(self, member: Member, frame: Past) -> None:
+        if member.lacking():
+            self._restore(member, frame)
+            return
         session = member.session
         stream = Stream(member)
         limit = session.hello.limits.calls
@@ -270,6 +276,22 @@ class Dispatcher:
         stream.task = self.stepper.start(found, done, "anywire past")
         if stream.task is not None and frame.ref not in (session.streams or ()):
             streaming.register(session, frame.ref, stream)
+
+    def _restore(self, member: Member, frame: Past) -> None:
+        """As behind a join, what the member says waits for the answer."""
+        session = member.session
+        member.is_held = True
+
+        def done(_: object, error: BaseException | None) -> None:
+            if error is None:
+                session.send(Reply(frame.ref, frame.alias))
+            else:
+                where = f'history of "{member.channel.pattern}"'
+                _refuse_past(session, frame, refusal(error, where))
+            member.is_held = False
+            self.advance(member)
+
+        self.stepper.start(restore(self._node, member, frame.since), done, "anywire restore")
 
     def presence(self, session: "Session", frame: Presence) -> None:
         """The client asks who is present at an address; the answer is the whole of it."""
@@ -352,6 +374,10 @@ class Dispatcher:
         """The client is gone; its memberships may go on in another session."""
         for member in list(session.members.values()):
             self._memberships.lose(member, Left(code, text, clean=is_clean))
+
+    def strand(self, session: "Session", code: int, text: str, *, is_clean: bool) -> None:
+        """The client is gone; when it is back, it catches up where there is history."""
+        self._memberships.strand(session, Left(code, text, clean=is_clean))
 
     def end(self, session: "Session", code: int, text: str, *, is_clean: bool) -> None:
         """The session is over."""

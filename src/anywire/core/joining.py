@@ -4,7 +4,7 @@ Authorise; subscribe the node; park what arrives; read history; replay, drop dup
 Every other order is wrong under some interleaving: docs/decisions/0005-join-with-a-position.md.
 """
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from anywire.body import NO_ARGS, Args, Body
@@ -38,7 +38,8 @@ async def join(node: "Node", member: Member, frame: Join) -> None:
     here: Mapping[str, Sequence[bytes]] | None = None
     while True:
         breaks = node.breaks
-        read = {room.name: await _read(node, member, room) for room in list(member.rooms.values())}
+        rooms = list(member.rooms.values())
+        read = {room.name: await read_of(node, room, member.since) for room in rooms}
         if member.channel.presence:
             here = await present(node, member)
         check_here(member)
@@ -52,7 +53,7 @@ async def join(node: "Node", member: Member, frame: Join) -> None:
     if here is not None:
         session.send(whole(member.alias, here))
     for name, recovery in read.items():
-        _replay(member, member.rooms.get(name), recovery)
+        replay(member, member.rooms.get(name), without_presence(recovery.records))
     unpark(member, {name: recovery.end for name, recovery in read.items()})
 
 
@@ -85,11 +86,9 @@ def check_here(member: Member) -> None:
         raise Refused("left", "the membership ended before its join did")
 
 
-async def _read(node: "Node", member: Member, room: Room) -> Recovery:
-    """What the member missed in one room. A member that asked nothing begins at the present."""
-    since = member.since
-    keep = room.channel.keep if room.channel is not None else None
-    if keep is None:
+async def read_of(node: "Node", room: Room, since: Since | None) -> Recovery:
+    """What a member missed in one room. One that asked nothing begins at the present."""
+    if not room.is_kept():
         return recover(room.name, since, None, ())
     asked = since
     if since is None or not (
@@ -147,14 +146,30 @@ def _is_change(entry: Frame | tuple[Record, At], room: str) -> bool:
     return isinstance(entry, tuple) and entry[0].event == PRESENCE and entry[0].room == room
 
 
-def _replay(member: Member, room: Room | None, recovery: Recovery) -> None:
+def replay(member: Member, room: Room | None, records: Iterable[Record]) -> None:
+    """Say what was published in a room, if the member is still in it."""
     if room is None:
         return
     session = member.session
-    for record in recovery.records:
-        if record.event != PRESENCE and not member.is_in(record.but):
+    for record in records:
+        if not member.is_in(record.but):
             at = At(room.name, record.position)
             session.enqueue(room.encode(session.codec, member.alias, record, at))
+
+
+def without_presence(records: Iterable[Record]) -> Iterable[Record]:
+    """Without who came and went: who joins is told who is here."""
+    return (record for record in records if record.event != PRESENCE)
+
+
+def park(member: Member) -> None:
+    """Out of the lanes: what arrives from here on is for after an answer."""
+    for room in member.delivered():
+        room.remove(member)
+        room.parked[member] = None
+    for name in member.behind:
+        member.rooms[name].parked[member] = None
+    member.parked = []
 
 
 def unpark(member: Member, ends: Mapping[str, Position | None]) -> None:
@@ -162,6 +177,7 @@ def unpark(member: Member, ends: Mapping[str, Position | None]) -> None:
     the member stands in each room.
     """
     session = member.session
+    lacking = member.lacking()
     parked, member.parked = member.parked or [], None
     for entry in parked:
         if not isinstance(entry, tuple):
@@ -169,9 +185,13 @@ def unpark(member: Member, ends: Mapping[str, Position | None]) -> None:
             continue
         record, at = entry
         room = member.rooms.get(record.room)
-        if room is not None and is_new(record, ends.get(record.room)):
+        if room is None or room in lacking:
+            continue  # left meanwhile, or still to be asked for
+        if is_new(record, ends.get(record.room)):
             session.enqueue(room.encode(session.codec, member.alias, record, at))
     for room in member.rooms.values():
+        if room in lacking:
+            continue
         end = ends.get(room.name)
         if end is not None and not is_caught_up(room.delivered, end):
             member.behind = {**member.behind, room.name: end}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anywire.core.stream import Inbox
 
 T = TypeVar("T")
-_NOTHING: dict[str, Position] = {}
+_NOTHING: dict[str, Position | None] = {}
 """What almost every member is behind with; replaced, never changed."""
 
 
@@ -97,8 +97,9 @@ class Member:
         self.is_leaving = False
         """Its `leave` handler runs or has its turn still to come, and it may be adopted."""
         self.parked: list[Frame | tuple[Record, At]] | None = []
-        self.behind: dict[str, Position] = _NOTHING
-        """Rooms whose replay is ahead of what this node was given: where it ended."""
+        self.behind: dict[str, Position | None] = _NOTHING
+        """Rooms whose replay is ahead of what this node was given: where it ended. None: it is not
+        read yet, as its client is to say where it stands."""
         self.queue: deque[Any] | None = None
         self.is_held = True
         """The queue waits for a handler; it begins with the join."""
@@ -280,6 +281,8 @@ class Member:
                 self.parked.append((record, at))
             return
         end = self.behind[room.name]
+        if end is None:
+            return  # it is in the history that will be read
         if is_meant and is_new(record, end):
             self.session.enqueue(room.encode(self.session.codec, self.alias, record, at))
         if is_caught_up(record.position, end):
@@ -290,6 +293,17 @@ class Member:
         self.behind.pop(room.name, None)
         room.parked.pop(self, None)
         room.add(self)
+
+    def strand(self, room: Room) -> None:
+        """Hear nothing of this room until its client has said where it stands."""
+        room.parked[self] = None
+        self.behind = {**self.behind, room.name: None}
+
+    def lacking(self) -> list[Room]:
+        """The rooms where its client is to say where it stands."""
+        if not self.behind:
+            return []
+        return [self.rooms[name] for name, end in self.behind.items() if end is None]
 
     def forget(self, room: str) -> None:
         """Be behind in this room no more: the member is not in it."""

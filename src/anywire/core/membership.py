@@ -4,7 +4,7 @@ and one alias of a session has one at a time: the next begins when the last has 
 
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -147,6 +147,18 @@ class Memberships:
             member.queue = deque()
         member.queue.append(left)
         self._node.dispatcher.advance(member)
+
+    def strand(self, session: "Session", left: Left) -> None:
+        """The client is gone, and comes back to this session: who cannot tell then what it missed
+        has left. What was asked for is asked for anew.
+        """
+        for member in list(session.members.values()):
+            queue: deque[Any] = member.queue or deque()
+            for asked in [work for work in queue if isinstance(work, Past)]:
+                queue.remove(asked)
+            member.behind = dict.fromkeys(member.behind)
+            if not member.behind:
+                self.finish(member, left, tell=True)
 
     def end(self, session: "Session", left: Left) -> None:
         """The session is over: its members leave, its uploads and calls are lost."""

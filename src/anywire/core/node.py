@@ -214,7 +214,7 @@ class Node:
         found = self.sessions.get(opening.session)
         if found is None or found.wire is not wire:
             return None
-        if machine.codec is not found.codec and not opening.keeps_codec:
+        if machine.codec is not found.codec and not opening.follows:
             return None
         if self.is_stopping or not found.resumes or not found.accepts(opening.token):
             return None
@@ -379,10 +379,10 @@ class Node:
         self.settle()
         room.delivered = position
         for member in list(room.parked):
-            if member.parked is None:  # it waited for records that will not come
-                member.catch_up(room)
+            if member.parked is None and member.behind[name] is not None:
+                member.catch_up(room)  # it waited for records that will not come
         channel = room.channel
-        if channel is not None and channel.keep is not None:
+        if room.is_kept():
             for member in room.members():
                 member.say(Gap(member.alias, 0, position))
         if channel is not None and channel.presence:

@@ -78,7 +78,7 @@ class Room:
         self.channel = channel
         self.lanes: dict[tuple[str, str], Lane] = {}
         self.parked: dict[Member, None] = {}
-        """Members whose join is not answered yet: what they hear is kept for after the answer."""
+        """Members that lanes do not reach yet: their join is not answered, or they are behind."""
         self._alone: dict[str, Room] | None = None
         self.is_subscribed = False
         """Whether the broker delivers this room to this node; changed under `lock`."""
@@ -135,9 +135,12 @@ class Room:
         return await self._node.questions.kick(self.name, text)
 
     def add(self, member: "Member") -> None:
-        """Deliver to this member from now on."""
+        """Deliver to this member from now on, or once its client has said where it stands."""
         self._node.settle()
         session = member.session
+        if session.is_adrift and self.is_kept():
+            member.strand(self)
+            return
         key = (session.codec.name, member.alias)
         lane = self.lanes.get(key)
         if lane is None:
@@ -181,6 +184,10 @@ class Room:
         """Whether nobody in this process hears this room."""
         return not self.lanes and not self.parked
 
+    def is_kept(self) -> bool:
+        """Whether it has a history."""
+        return self.channel is not None and self.channel.keep is not None
+
     def members(self) -> "list[Member]":
         """Members of this process, in order of joining within each division; last the parked."""
         here = [
@@ -218,7 +225,8 @@ class Room:
             if not payloads:
                 continue
             first = payloads[0]
-            whole = Payload(first.data, is_text=first.is_text, rest=(*first.rest, *payloads[1:]))
+            rest = (*first.rest, *payloads[1:])
+            whole = Payload(first.data, is_text=first.is_text, rest=rest, counted=first.counted)
             for division in lane.divisions.values():
                 joined = whole.framed(division.framing)
                 for session in division.members.values():

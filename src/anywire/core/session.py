@@ -3,7 +3,7 @@
 It stands between a machine (what is said), an outbox (what waits), and a transport (how it
 travels), and hands frames to the dispatcher. Everything here is synchronous: no await between
 socket and handler, none between publish and socket. A session outlives its transport only where the
-conversation says `Cap.RESUME` or `Cap.ADOPT`, for `Limits.resume` seconds.
+conversation says `Cap.RESUME`, `Cap.ADOPT` or `Cap.CATCH_UP`, for `Limits.resume` seconds.
 
 Length: machine, outbox, transport and deadlines of one client change together; taken apart, each
 part would reach into the others.
@@ -67,6 +67,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_BYTES = 64 * 1024
 """What one connection is handed per loop turn."""
+_RESUMES = Cap.RESUME | Cap.ADOPT | Cap.CATCH_UP
 _GOODBYES = (1000, 1001, 1005)
 """Close codes of a client that means it; 1005 is a close frame without a code (RFC 6455, 7.1.5)."""
 
@@ -141,7 +142,8 @@ class Session:
         self, node: "Node", wire: Wire, hello: Hello, opening: Opening, machine: Machine, user: User
     ) -> None:
         limits = hello.limits
-        resumes = bool(machine.caps & (Cap.RESUME | Cap.ADOPT)) and limits.resume > 0
+        resumes = bool(machine.caps & _RESUMES) and limits.resume > 0
+        counts = resumes and not machine.caps & Cap.CATCH_UP
         self.node = node
         self.wire = wire
         self.hello = hello
@@ -152,8 +154,8 @@ class Session:
         self._read_caps()
         self.outbox = node.make_outbox(
             bound=limits.outbox,
-            kept_bytes=limits.kept_bytes if resumes else 0,
-            kept_messages=limits.kept_messages if resumes else 0,
+            kept_bytes=limits.kept_bytes if counts else 0,
+            kept_messages=limits.kept_messages if counts else 0,
         )
         self._mark = _half(limits.outbox)
         self.transport: Transport | None = None
@@ -200,6 +202,11 @@ class Session:
     def is_attached(self) -> bool:
         """Whether a transport is there to write to."""
         return self.transport is not None
+
+    @property
+    def is_adrift(self) -> bool:
+        """Whether its client is cut, and will say itself where it stands in rooms with history."""
+        return self.transport is None and bool(self.machine.caps & Cap.CATCH_UP)
 
     @property
     def is_over_mark(self) -> bool:
@@ -272,10 +279,9 @@ class Session:
         if not may_wait or not self.is_admitted or goodbye or self.node.is_stopping:
             self.end(code, reason, is_clean=is_clean)
         else:
-            if self.machine.caps & Cap.ADOPT:
-                self.node.dispatcher.lose(self, code, reason, is_clean=is_clean)
-                if self.has_ended:
-                    return  # by a `leave` handler
+            self._lose(code, reason, is_clean=is_clean)
+            if self.has_ended:
+                return
             window = self.hello.limits.resume
             self._expiry = self.node.deadlines.at(self.node.now() + window, self._expire)
             self.node.let_wait(self)
@@ -308,12 +314,18 @@ class Session:
         if old is not None:
             self._unlink()
             old.close(4409, "replaced by a newer connection")
+            if self.is_adrift:
+                self._lose(4409, "replaced by a newer connection", is_clean=False)
+        if self.has_ended:
+            return False
         if opening.received is not None and not self.outbox.rewind(opening.received):
             self.end(4410, "what was missing is not kept any more", is_clean=False)
             return False
         self._cancel_expiry()
+        if self.machine.caps & Cap.CATCH_UP:
+            self.outbox.drop_uncounted()
         machine.received = self.machine.received
-        if opening.keeps_codec:
+        if opening.follows:
             cast(Following, machine).follow(self.machine)  # the opening says so
         self.machine = machine
         if not opening.is_claimed:
@@ -337,9 +349,9 @@ class Session:
         rest: list[Framed] = []
         if isinstance(old, Yielding):
             rest += old.rest()
-        self._unlink()
+        self._cancel_beat()
+        self._link(transport)  # at once: it has never been without one
         old.close(1000, "the session goes on elsewhere")
-        self._link(transport)
         if rest:
             transport.write(rest)
         self.outbox.is_blocked = False
@@ -674,6 +686,17 @@ class Session:
         self._cancel_beat()
         self._move(UNFRAMED, self.codec)
 
+    def _lose(self, code: int, text: str, *, is_clean: bool) -> None:
+        """The session goes on without a transport: its memberships do what its wire can do with
+        them. A `leave` handler may end it.
+        """
+        if self.machine.caps & Cap.ADOPT:
+            self.node.dispatcher.lose(self, code, text, is_clean=is_clean)
+        elif self.machine.caps & Cap.CATCH_UP:
+            self.node.dispatcher.strand(self, code, text, is_clean=is_clean)
+            if not self.members:
+                self.end(code, text, is_clean=is_clean)
+
     def _cancel_beat(self) -> None:
         if self._beat is not None:
             self.node.deadlines.cancel(self._beat)
@@ -700,7 +723,7 @@ class Session:
         from now on.
         """
         placed: list[tuple[Room, Member]] = []
-        if framing.key != self.framing.key or codec is not self.codec:
+        if framing.key != self.framing.key or codec is not self.codec or self.is_adrift:
             members = self.members.values()
             placed = [(room, member) for member in members for room in member.delivered()]
         for room, member in placed:

@@ -57,6 +57,10 @@ class Cap(Flag):
     ADOPT = auto()
     """A membership can go on in another session of the same identity: the client shows its secret
     and the last mark it heard. The machine is an `Adopting`."""
+    CATCH_UP = auto()
+    """The same session goes on over a new transport, and nobody counts: the client asks with `Past`
+    for what it missed in rooms with history, and hears those from there on. What waits uncounted is
+    not said to it."""
 
 
 class Codec(Protocol):
@@ -132,7 +136,7 @@ class Adopting(Machine, Protocol):
 
 
 class Following(Machine, Protocol):
-    """A machine whose opening `keeps_codec`."""
+    """A machine whose opening `follows`."""
 
     def follow(self, before: Machine) -> None:
         """Go on as this one of the same wire: with what was settled, and what still waits."""
@@ -395,8 +399,9 @@ class Opening(msgspec.Struct, kw_only=True):
     first request lands, also for RESUME and DOWNLINK, if `may_begin`, and has no other secret."""
     may_begin: bool = True
     """… and else there is no such session, if none stands."""
-    keeps_codec: bool = False
-    """For RESUME: the request does not say what is spoken. The machine is a `Following`."""
+    follows: bool = False
+    """For RESUME: the request does not say all that was settled, as what is spoken. The machine is
+    a `Following`."""
     carrier: Carrier | None = None
     """What carries this request, where its route alone does not tell."""
     downlink: Downlink | None = None

@@ -1,6 +1,6 @@
 // What AnyCable's client does with its own protocol: history by position and by time, presence, whispers.
 
-import { numbers, same } from "../scenes.mjs";
+import { holds, numbers, same } from "../scenes.mjs";
 import { EXTENDED, scenario, silence, until } from "./scene.mjs";
 
 const only = (name, run) => scenario(name, run, EXTENDED);
@@ -24,6 +24,75 @@ only("what was missed during a cut is heard by position, each once and in order"
   same(ana.messages.all.map(({ n }) => n), numbers(5));
   const offsets = ana.metas.all.map(({ offset }) => offset);
   same([...offsets].sort((a, b) => a - b), offsets);
+  same(ana.restores.all, [false, true]);
+});
+
+only("a subscription with history is restored after a cut, and any other is made anew", async (t) => {
+  const name = t.name();
+  const [cable, line] = await t.onLine();
+  const log = await cable.subscribed("LogChannel", { name });
+  const room = await cable.subscribed("RoomChannel", { room: name });
+  await room.messages.until(1);
+  await silence(100); // whatever is told of the history when it begins
+  const informed = log.informed.all.length;
+  await line.tell("cut");
+  await line.tell("mend");
+  await until(() => log.restores.all.length === 2 && room.restores.all.length === 2, "both again");
+  same([log.restores.all, log.disconnects.all.length], [[false, true], 0]);
+  same([room.restores.all, room.disconnects.all.length], [[false, false], 1]);
+  await until(() => log.informed.all.length > informed, "the history");
+  same(log.informed.all.slice(informed), ["history_received"]);
+  log.send({ n: 1 });
+  await log.messages.until(1);
+  same(await room.next(), [{ hello: "anonymous" }]);
+  same(await room.ask("echo", { n: 1 }), { echo: { n: 1 } });
+});
+
+only("ten cuts lose nothing, and double nothing", async (t) => {
+  const name = t.name();
+  const bo = await t.cable().subscribed("LogChannel", { name });
+  const [cable, line] = await t.onLine();
+  const ana = await cable.subscribed("LogChannel", { name });
+  let said = 0;
+  const speaking = setInterval(() => bo.send({ n: said++ }), 5);
+  await ana.messages.until(1, false);
+  for (let cuts = 0; cuts < 10; cuts += 1) {
+    await line.tell("cut");
+    await silence(20 * (cuts % 3));
+    await line.tell("mend");
+    await until(() => ana.connects.all.length > cuts + 1, "a connection");
+  }
+  clearInterval(speaking);
+  await until(() => ana.messages.all.length >= said, "all that was said");
+  await silence(100);
+  same(ana.messages.all.map(({ n }) => n), numbers(said));
+  same(ana.restores.all, [false, ...Array(10).fill(true)]);
+});
+
+only("a session is gone on with by its own user, with the secret it was told", async (t) => {
+  const identifier = JSON.stringify({ channel: "LogChannel", name: t.name() });
+  const open = async (query) => {
+    const made = t.socket(["actioncable-v1-ext-json"], query);
+    const [welcome] = await made.heard.until(1, false);
+    return { ...made, welcome };
+  };
+  const first = await open({ user: "ana" });
+  const { sid } = first.welcome;
+  first.say({ command: "subscribe", identifier });
+  await first.heard.when(() => first.heard.all.some(({ type }) => type === "confirm_subscription"));
+  for (const query of [{ user: "bo", sid }, { user: "ana", sid: `${sid}x` }, { user: "ana", sid: "nobody~s" }, { sid }]) {
+    const { welcome } = await open(query);
+    holds(welcome.sid !== sid && !("restored" in welcome), `goes on: ${JSON.stringify(query)}`);
+  }
+  const again = await open({ user: "ana", sid });
+  same([again.welcome.restored, again.welcome.restored_ids], [true, [identifier]]);
+  holds(again.welcome.sid !== sid, "the same secret");
+  same(await first.closed(), 4409);
+  // A client that has not heard the confirmation subscribes again, and hears it once.
+  for (let times = 0; times < 2; times += 1) again.say({ command: "subscribe", identifier });
+  again.say({ command: "history", identifier, history: { since: seconds() } });
+  await again.heard.when(() => again.heard.all.some(({ type }) => type === "confirm_history"));
+  same(again.heard.all.filter(({ type }) => type === "confirm_subscription").length, 1);
 });
 
 only("what was said before is heard by time", async (t) => {
@@ -120,7 +189,7 @@ only("one who is there twice has left when both have", async (t) => {
   same(await watcher.inner.presence.info(), {});
 });
 
-only("who comes back is present again", async (t) => {
+only("who is back in time was present all along", async (t) => {
   const name = t.name();
   const watcher = await t.cable({ user: "bo" }).subscribed("LogChannel", { name });
   const [cable, line] = await t.onLine({ user: "ana" });
@@ -129,10 +198,12 @@ only("who comes back is present again", async (t) => {
   const told = () => watcher.presences.all.filter(({ type }) => type !== "info").map(({ type }) => type);
   await until(() => told().length === 1, "a join");
   await line.tell("cut");
-  await until(() => told().length === 2, "a leave");
+  await silence();
   await line.tell("mend");
-  await until(() => told().length === 3, "a join again");
-  same(told(), ["join", "leave", "join"]);
+  await until(() => ana.restores.all.at(-1), "ana again");
+  await silence();
+  same(told(), ["join"]);
+  same(await watcher.inner.presence.info(), { ana: { on: "phone" } });
 });
 
 only("a channel without presence says so", async (t) => {

@@ -162,9 +162,13 @@ class Any {
     made.metas = new Heard("positions");
     made.presences = new Heard("changes of presence");
     made.informed = new Heard("information");
+    made.restores = new Heard("whether it was restored");
     const inner = this.cable.subscribeTo(channel, params);
     made.inner = inner;
-    inner.on("connect", ({ reconnect }) => made.connects.take({ reconnected: reconnect }));
+    inner.on("connect", ({ reconnect, restored }) => {
+      made.connects.take({ reconnected: reconnect });
+      made.restores.take(restored);
+    });
     inner.on("disconnect", (error) => made.disconnects.take(error));
     inner.on("close", (error) => {
       if (error?.name === "SubscriptionRejectedError") made.rejections.take(true);

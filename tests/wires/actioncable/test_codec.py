@@ -60,7 +60,7 @@ def test_answers_to_a_subscription_bring_its_identifier() -> None:
 
 
 def test_a_welcome_has_the_session_where_it_is_asked_for() -> None:
-    assert words.welcome(None).data == b'{"type":"welcome"}'
+    assert words.welcome().data == b'{"type":"welcome"}'
     assert words.welcome("s1").data == b'{"type":"welcome","sid":"s1"}'
 
 

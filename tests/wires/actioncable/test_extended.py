@@ -43,11 +43,10 @@ class Talk:
     """A conversation with one subscription, confirmed with these positions."""
 
     def __init__(self, *streams: str, outcome: Outcome = Outcome.FRESH) -> None:
-        self.machine = ActionCableMachine(
-            Limits(), Pulse(25.0, 10.0), Pings(), every=3.0, wall=0.0, extension=Extended()
-        )
+        self.machine = _machine()
         self.machine.opened(0.0)
         self.say("subscribe")
+        self.streams = streams
         positions = dict.fromkeys(streams, AT)
         self.begun = self.told(Joined(None, CHAT, None, outcome, positions=positions))
 
@@ -60,6 +59,18 @@ class Talk:
 
     def due(self) -> list[Any]:
         return seen(*self.machine.due())
+
+    def cut(self) -> list[Any]:
+        """The client comes back; what it is told first."""
+        before, self.machine = self.machine, _machine()
+        self.machine.follow(before)
+        self.machine.heard(2.0)
+        return self.told(Welcome("s1", "t2", 25.0, resumed=True))
+
+
+def _machine() -> ActionCableMachine:
+    pulse = Pulse(25.0, 10.0)
+    return ActionCableMachine(Limits(), pulse, Pings(), every=3.0, wall=0.0, extension=Extended())
 
 
 def seen(*payloads: Payload) -> list[Any]:
@@ -92,8 +103,88 @@ def test_what_is_not_kept_says_no_more_than_without_the_extension() -> None:
     assert seen(payload) == [{"identifier": CHAT, "message": {"event": "said"}}]
 
 
-def test_the_welcome_has_the_session_s_id() -> None:
+def test_a_publication_that_is_asked_for_after_a_cut_is_not_said_by_itself() -> None:
+    said = EXTENDED.event(CHAT, "message", Body.of(1), At(STREAM, AT))
+    here = Presence(CHAT, {"ana": [{}]}, {}, position=AT)
+    assert not said.counted and not EXTENDED.presence(CHAT, here).counted
+    assert EXTENDED.event(CHAT, "message", Body.of(1), At("")).counted
+    assert EXTENDED.presence(CHAT, Presence(CHAT, {"ana": [{}]}, {})).counted
+
+
+def test_the_welcome_has_what_the_client_comes_back_with() -> None:
     assert Talk().told(Welcome("s1", None, 25.0)) == [{"type": "welcome", "sid": "s1"}]
+    assert Talk().told(Welcome("s1", "t", 25.0)) == [{"type": "welcome", "sid": "s1~t"}]
+
+
+# --- after a cut ----------------------------------------------------------------------------------
+
+BACK = {"type": "welcome", "sid": "s1~t2", "restored": True}
+
+
+def test_who_comes_back_is_told_which_subscriptions_stand_and_is_pinged() -> None:
+    talk = Talk(STREAM)
+    assert talk.cut() == [{**BACK, "restored_ids": [CHAT]}]
+    assert talk.machine.deadline() == 0.0
+    talk.machine.tick(2.0)
+    assert talk.due() == [{"type": "ping", "message": 2}]
+    assert heard(talk.say("message", data='{"a":1}')) == [("message", [{"a": 1}])]
+
+
+@pytest.mark.parametrize("history", [HISTORY, None])
+def test_a_restored_subscription_asks_and_hears_whether_all_is_there(history: Any) -> None:
+    talk = Talk(STREAM, "other")
+    talk.cut()
+    for code, kind in (("", "confirm_history"), ("lost", "reject_history")):
+        [past] = talk.say("history", history=history)
+        assert isinstance(past, Past)
+        assert past.since == (SINCE if history else Since(last=0))
+        assert kinds(talk.told(Reply(past.ref, CHAT, None, code))) == [kind]
+
+
+def test_an_answer_to_what_was_asked_before_the_cut_is_nobodys() -> None:
+    talk = Talk(STREAM)
+    [before] = talk.say("history", history=HISTORY)
+    talk.cut()
+    [past] = talk.say("history", history=HISTORY)
+    assert isinstance(before, Past) and isinstance(past, Past) and before.ref != past.ref
+    assert not talk.told(Reply(before.ref, CHAT, Body.of([])))
+
+
+def test_a_confirmation_that_was_lost_is_said_again_once() -> None:
+    talk = Talk(STREAM)
+    talk.cut()
+    for told in (["confirm_subscription"], []):
+        assert not talk.say("subscribe", history=HISTORY)
+        assert [one["type"] for one in talk.due()] == told
+
+
+def test_a_subscription_without_history_is_over_and_may_be_asked_for_anew() -> None:
+    talk = Talk()
+    assert talk.cut() == [{**BACK, "restored_ids": []}]
+    assert not talk.say("message", data="{}")
+    [join] = talk.say("subscribe")
+    assert isinstance(join, Join)
+
+
+def test_a_first_message_that_may_be_lost_is_asked_for_anew_unless_the_client_has_spoken() -> None:
+    for has_spoken in (False, True):
+        talk = Talk(STREAM)
+        talk.told(Joined(None, CHAT, Body.of("hello"), positions={STREAM: AT}))
+        if has_spoken:
+            talk.say("message", data="{}")
+        [welcome] = talk.cut()
+        assert welcome["restored_ids"] == [CHAT] * has_spoken
+
+
+def test_a_subscription_that_has_ended_is_not_restored() -> None:
+    for end in (True, False):
+        talk = Talk(STREAM)
+        if end:
+            talk.told(Leave(CHAT))
+        else:
+            talk.say("unsubscribe")
+        [welcome] = talk.cut()
+        assert welcome["restored_ids"] == []
 
 
 def test_a_subscription_may_ask_for_what_it_missed() -> None:
@@ -192,8 +283,11 @@ def test_history_of_none_or_of_several_streams_or_since_nothing_is_rejected() ->
         (Talk(STREAM), {}),
         (Talk(STREAM), None),
     ):
-        assert not talk.say("history", history=history)
-        assert kinds(talk.due()) == ["reject_history"]
+        told = talk.due()
+        for past in talk.say("history", history=history):
+            assert isinstance(past, Past) and len(talk.streams) != 1
+            told = talk.told(Reply(past.ref, CHAT, Body.of([])))
+        assert kinds([*told, *talk.due()]) == ["reject_history"]
         assert not talk.due()
 
 

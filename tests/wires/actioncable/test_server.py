@@ -12,7 +12,7 @@ from anywire.testing import connect
 from anywire.wires.actioncable import ActionCable
 from anywire.wires.actioncable.codec import PLAIN
 from anywire.wires.actioncable.extended import EXTENDED
-from anywire.wires.base import Codec, Hello, Opening, Reason, Why
+from anywire.wires.base import SESSION_ID, Codec, Hello, Opening, Reason, Role, Why
 
 BASE, EXT, NONE = "actioncable-v1-json", "actioncable-v1-ext-json", "actioncable-unsupported"
 
@@ -67,6 +67,25 @@ def test_a_token_is_found_where_anycable_s_client_shows_it(
     assert isinstance(opening, Opening)
     assert opening.credentials == credentials
     assert opening.subprotocol in (EXT, None)
+
+
+def test_who_shows_the_id_of_a_session_and_its_secret_goes_on_with_it() -> None:
+    for subprotocol, sid, session, token in (
+        (EXT, "s1~t", "s1", "t"),
+        (EXT, "s1~t~u", "s1", "t~u"),
+        (EXT, "s1~", None, ""),
+        (EXT, "~t", None, ""),
+        (EXT, "s1", None, ""),
+        (EXT, "", None, ""),
+        (BASE, "s1~t", None, ""),
+    ):
+        hello = Hello(subprotocols=(subprotocol,), query={"sid": sid}, seed=b"x" * 32)
+        opening = ActionCable().open(hello)
+        assert isinstance(opening, Opening)
+        is_back = session is not None
+        assert opening.role is (Role.RESUME if is_back else Role.NEW)
+        assert (opening.session, opening.token) == (session or hello.id(SESSION_ID), token)
+        assert (opening.received, opening.follows) == (0 if is_back else None, is_back)
 
 
 def test_a_ping_takes_time() -> None:

@@ -164,14 +164,14 @@ def test_a_websocket_of_a_connection_is_its_first_request() -> None:
     assert known is not None
     assert (opening.session, opening.token) == (known.id, text)
     assert (opening.role, opening.is_claimed, opening.may_begin) == (Role.NEW, True, True)
-    assert not opening.keeps_codec
+    assert not opening.follows
     machine, _ = joined(opening.machine)
     assert not machine.caps & Cap.RESUME
 
 
 def test_a_websocket_of_a_stateful_connection_begins_it_or_goes_on() -> None:
     opening = opened(query={"id": token(resumes=True)})
-    assert (opening.role, opening.is_claimed, opening.keeps_codec) == (Role.RESUME, True, True)
+    assert (opening.role, opening.is_claimed, opening.follows) == (Role.RESUME, True, True)
     assert opening.received is None
     machine, _ = joined(opening.machine)
     assert machine.caps & Cap.RESUME
@@ -182,7 +182,7 @@ def test_a_websocket_of_a_stateful_connection_begins_it_or_goes_on() -> None:
 
 def test_only_websockets_are_stateful() -> None:
     opening = opened(carrier=Carrier.POLL, query={"id": token(resumes=True)})
-    assert (opening.role, opening.keeps_codec) == (Role.DOWNLINK, False)
+    assert (opening.role, opening.follows) == (Role.DOWNLINK, False)
     machine, _ = joined(opening.machine)
     assert not machine.caps & Cap.RESUME
 

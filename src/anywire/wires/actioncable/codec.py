@@ -4,6 +4,8 @@ Action Cable protocol, `actioncable-v1-json`: text messages, each a JSON object.
 membership is its identifier, as the client wrote it.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from anywire.body import Body
@@ -75,10 +77,16 @@ def reject(alias: str) -> Payload:
     return about(alias, "reject_subscription")
 
 
-def welcome(session: str | None) -> Payload:
-    """What a conversation begins with; `session`: its public id, where clients want it."""
-    sid = b"" if session is None else b',"sid":%b' % _json(session)
-    return Payload(b'{"type":"welcome"%b}' % sid, counted=False)
+def welcome(session: str | None = None, restored: Sequence[str] | None = None) -> Payload:
+    """What a conversation begins with; `session`: what clients come back with. `restored`:
+    the subscriptions that still stand, when they did.
+    """
+    about: dict[str, object] = {"type": "welcome"}
+    if session is not None:
+        about["sid"] = session
+    if restored is not None:
+        about |= {"restored": True, "restored_ids": restored}
+    return Payload(_json(about), counted=False)
 
 
 def ping(time: int) -> Payload:

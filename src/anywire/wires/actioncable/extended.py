@@ -5,12 +5,13 @@ record is a key with its newest meta. What a client says of its own presence, an
 are events for the application (`$presence:join`, `$presence:leave`, `$whisper`, as its client names
 them): it is the server that says who somebody is, and who may speak to whom.
 
-A welcome never says `restored`: a client that resumes asks for the history of what it missed, and
-what waited for it during the cut would be told a second time.
+A client that was cut comes back with its `sid`, and is told which subscriptions still stand: those
+to streams with history, for which it asks. All others are over, since nobody knows what they
+missed; so is one whose first message the client may not have, and it subscribes anew to be told.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,6 +28,7 @@ from anywire.frames import (
     Refusal,
     Reply,
     Since,
+    Welcome,
 )
 from anywire.payload import Payload
 from anywire.wires.actioncable import codec as words
@@ -34,6 +36,11 @@ from anywire.wires.actioncable.codec import message_of
 from anywire.wires.actioncable.commands import Command
 from anywire.wires.base import Cap, Codec
 
+if TYPE_CHECKING:
+    from anywire.wires.actioncable.machine import Extension
+
+SECRET = "~"
+"""What stands between the id of a session and its secret."""
 _LATEST = 1e11
 """Unix time in seconds; what is more is none."""
 _EVENTS = {"join": "$presence:join", "leave": "$presence:leave", "whisper": "$whisper"}
@@ -51,7 +58,7 @@ class ExtendedCodec:
     __slots__ = ()
 
     name = "actioncable.1.ext"
-    caps = Cap.MANY | Cap.PRESENCE | Cap.RECOVER
+    caps = Cap.MANY | Cap.PRESENCE | Cap.RECOVER | Cap.CATCH_UP
 
     def event(self, alias: str, event: str, body: Body, at: At) -> Payload:
         position = at.position
@@ -61,7 +68,7 @@ class ExtendedCodec:
             stands = b',"stream_id":%b,"epoch":%b,"offset":%d' % (room, epoch, position.offset)
         message = message_of(event, body)
         data = b'{"identifier":%b,"message":%b%b}' % (_json(alias), message, stands)
-        return Payload(data, counted=False, volatile=at.volatile)
+        return Payload(data, counted=position is None, volatile=at.volatile)
 
     def presence(self, alias: str, change: Presence) -> Payload:
         """A message for each key: it is here, as the newest of its metas has it, or it is gone."""
@@ -76,6 +83,7 @@ class ExtendedCodec:
         told += [_present(alias, {"type": "leave", "id": key}) for key in gone]
         first, *rest = told
         first.rest = tuple(rest)
+        first.counted = change.position is None
         return first
 
 
@@ -85,7 +93,7 @@ EXTENDED = ExtendedCodec()
 class Extended:
     """What one conversation of the extended protocol has beside the base protocol."""
 
-    __slots__ = ("_asked", "_due", "_listing", "_serial", "_streams")
+    __slots__ = ("_asked", "_due", "_listing", "_restored", "_serial", "_streams", "_unheard")
 
     codec: Codec = EXTENDED
 
@@ -97,7 +105,20 @@ class Extended:
         """By ref: which subscription asked for history, and from where."""
         self._listing: set[str] = set()
         """Subscriptions that asked who is present."""
+        self._restored: set[str] = set()
+        """Subscriptions that were told as restored."""
+        self._unheard: set[str] = set()
+        """Subscriptions whose confirmation brought a message, and whose client has not spoken to
+        them since."""
         self._due: list[Payload] = []
+
+    def follow(self, before: "Extension") -> Collection[str]:
+        assert isinstance(before, Extended)  # the session is of one subprotocol
+        self._serial = before._serial  # what is answered late is then nobody's
+        stand = {alias: streams for alias, streams in before._streams.items() if streams}
+        self._streams = {alias: stand[alias] for alias in stand if alias not in before._unheard}
+        self._restored = set(self._streams)
+        return self._restored
 
     # --- in -------------------------------------------------------------------------------------
 
@@ -126,13 +147,21 @@ class Extended:
             case _:
                 return ()
 
+    def spoken_to(self, alias: str) -> None:
+        self._unheard.discard(alias)
+
+    def is_unheard(self, alias: str) -> bool:
+        if alias not in self._restored:
+            return False
+        self._restored.remove(alias)
+        return True
+
     def _history(self, alias: str, since: Since | None) -> Sequence[Frame]:
-        """Ask for what the one stream of a subscription keeps: of several, an answer would not say
-        which is whose.
-        """
-        if since is None or len(self._streams.get(alias, ())) != 1:
-            self._due.append(words.about(alias, "reject_history"))
-            return ()
+        if since is None:
+            if alias not in self._restored:
+                self._due.append(words.about(alias, "reject_history"))
+                return ()
+            since = Since(last=0)  # from now on
         self._serial += 1
         ref = f"history {self._serial}"
         self._asked[ref] = (alias, since)
@@ -142,7 +171,11 @@ class Extended:
 
     def send(self, frame: Frame) -> Sequence[Payload]:
         match frame:
+            case Welcome():
+                return (self._welcome(frame),)
             case Joined():
+                if frame.data is not None:
+                    self._unheard.add(frame.alias)
                 self._streams[frame.alias] = tuple(frame.positions)
                 if frame.outcome is Outcome.FRESH:
                     return ()
@@ -159,16 +192,28 @@ class Extended:
             case _:
                 return ()
 
+    def _welcome(self, frame: Welcome) -> Payload:
+        sid = frame.session if frame.token is None else f"{frame.session}{SECRET}{frame.token}"
+        restored = [alias for alias in self._streams if alias in self._restored]
+        return words.welcome(sid, restored if frame.resumed else None)
+
     def _past(self, reply: Reply) -> Sequence[Payload]:
-        """What was kept, as it would have been heard; none of it, where some is missing."""
+        """What was kept, as it would have been heard; none of it, where some is missing. No data:
+        all of it was said, as of a subscription that was restored.
+        """
         alias, since = self._asked.pop(str(reply.ref), ("", Since()))
         if alias not in self._streams:
             return ()  # unsubscribed meanwhile
+        if not reply.code and reply.data is None:
+            return (words.about(alias, CONFIRMED),)
+        if reply.code or len(self._streams[alias]) != 1:  # of several, which would it be?
+            return (words.about(alias, "reject_history"),)
         (stream,) = self._streams[alias]
-        found: Any = () if reply.data is None else reply.data.body().one_value
+        assert reply.data is not None
+        found: Any = reply.data.body().one_value
         records = [msgspec.convert(one, _Record) for one in found]
         asked = since.positions.get(stream)
-        if reply.code or (asked is not None and records and not records[0].follows(asked)):
+        if asked is not None and records and not records[0].follows(asked):
             return (words.about(alias, "reject_history"),)
         told = [
             EXTENDED.event(alias, one.event, one.body(), At(stream, one.position))
@@ -182,7 +227,8 @@ class Extended:
 
     def forget(self, alias: str) -> None:
         self._streams.pop(alias, None)
-        self._listing.discard(alias)
+        for about in (self._listing, self._restored, self._unheard):
+            about.discard(alias)
 
 
 def since_of(history: Any) -> Since | None:
@@ -240,7 +286,7 @@ def _event(alias: str, command: str, data: Any) -> Event:
 
 def _present(alias: str, about: Mapping[str, object]) -> Payload:
     data = b'{"type":"presence","identifier":%b,"message":%b}' % (_json(alias), _json(about))
-    return Payload(data, counted=False)
+    return Payload(data)
 
 
 def _listed(metas: Mapping[str, list[Any]]) -> Mapping[str, object]:

@@ -5,7 +5,7 @@ membership under its identifier. What Rails writes to its log and tells nobody (
 know, messages to no subscription, a second subscribe) is ignored here too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from anywire.body import Body
@@ -29,7 +29,7 @@ from anywire.wires.actioncable import codec as words
 from anywire.wires.actioncable.codec import PLAIN
 from anywire.wires.actioncable.commands import Command, event_of, parse
 from anywire.wires.actioncable.names import address_of, parsed
-from anywire.wires.base import Codec
+from anywire.wires.base import Codec, Machine
 from anywire.wires.nameless import said
 from anywire.wires.pulse import Pulse
 
@@ -63,12 +63,24 @@ class Extension(Protocol):
         """What to write for a frame; of Joined, what follows the confirmation."""
         ...
 
+    def spoken_to(self, alias: str) -> None:
+        """The client speaks to a subscription, and so has heard that it stands."""
+        ...
+
+    def is_unheard(self, alias: str) -> bool:
+        """Whether a client that asks for what is subscribed may not have heard that it is."""
+        ...
+
     def due(self) -> Sequence[Payload]:
         """What it has to say by itself since the last call."""
         ...
 
     def forget(self, alias: str) -> None:
         """The subscription is over."""
+        ...
+
+    def follow(self, before: "Extension") -> Collection[str]:
+        """Go on as this one; returns the subscriptions that still stand."""
         ...
 
 
@@ -146,6 +158,12 @@ class ActionCableMachine:
         self._next = now + self._every
         return ()
 
+    def follow(self, before: Machine) -> None:
+        assert isinstance(before, ActionCableMachine)  # the session is of one wire
+        assert self._extension is not None and before._extension is not None
+        self._subscriptions = set(self._extension.follow(before._extension))
+        self._next = 0.0  # a ping at once
+
     def heard(self, now: float) -> None:
         self._pulse.heard(now)
 
@@ -158,6 +176,8 @@ class ActionCableMachine:
         subscriptions = self._subscriptions
         if subscriptions is None or alias not in subscriptions:
             return ()
+        if self._extension is not None:
+            self._extension.spoken_to(alias)
         if command.command == "message":
             event = event_of(alias, command.data, self._limits)
             return () if event is None else (event,)
@@ -172,7 +192,10 @@ class ActionCableMachine:
         if subscriptions is None:
             subscriptions = self._subscriptions = set()
         if alias in subscriptions:
-            return ()  # clients ask again until they are answered, and take one answer
+            # Clients ask again until they are answered, and take one answer.
+            if self._extension is not None and self._extension.is_unheard(alias):
+                self._say(words.confirm(alias))
+            return ()
         found = parsed(alias, self._limits)
         if found is None or len(subscriptions) >= self._limits.members:
             self._say(words.reject(alias))
@@ -205,8 +228,8 @@ class ActionCableMachine:
                 # The one word that ends a subscription: what clients of Rails call `rejected`.
                 self._forget(frame.alias)
                 return (words.reject(frame.alias),)
-            case Welcome():
-                return (words.welcome(None if self._extension is None else frame.session),)
+            case Welcome() if self._extension is None:
+                return (words.welcome(),)
             case Bye():
                 return self._bye(frame)
             case Presence() if self._extension is None:

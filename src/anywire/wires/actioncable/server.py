@@ -8,9 +8,9 @@ from anywire.errors import ConfigurationError, close_reason
 from anywire.limits import Deflate, Limits
 from anywire.payload import Carrier
 from anywire.wires.actioncable.codec import RESERVED, RESTART, UNAUTHORIZED, disconnect
-from anywire.wires.actioncable.extended import Extended
+from anywire.wires.actioncable.extended import SECRET, Extended
 from anywire.wires.actioncable.machine import ActionCableMachine, Pings
-from anywire.wires.base import SESSION_ID, Answer, Hello, Mount, Opening, Reason, Route, Why
+from anywire.wires.base import SESSION_ID, Answer, Hello, Mount, Opening, Reason, Role, Route, Why
 from anywire.wires.pulse import Pulse
 from anywire.wires.refusal import CODES, chosen, foreign, words
 
@@ -23,7 +23,8 @@ query."""
 
 class ActionCable:
     """Action Cable at `path`, for `@rails/actioncable` and its like; with the subprotocol
-    `actioncable-v1-ext-json` also what `@anycable/core` adds: history and presence.
+    `actioncable-v1-ext-json` also what `@anycable/core` adds: history, presence, and sessions that
+    go on after a cut.
 
     An identifier names an address: `{"channel":"ChatChannel","room":"lobby"}` is `chat:lobby` where
     there is a channel `chat:{room}`, else `chat`, with the parameter `room`; all behind `prefix`.
@@ -67,6 +68,7 @@ class ActionCable:
     def open(self, hello: Hello) -> Opening | Answer:
         limits = hello.limits
         subprotocol = chosen(hello, SUBPROTOCOLS)
+        is_extended = subprotocol == EXTENDED
         machine = ActionCableMachine(
             limits,
             Pulse(limits.beat, limits.beat_timeout),
@@ -74,14 +76,19 @@ class ActionCable:
             every=self.ping,
             wall=hello.clock,
             prefix=self.prefix,
-            extension=Extended() if subprotocol == EXTENDED else None,
+            extension=Extended() if is_extended else None,
         )
-        return Opening(
+        opening = Opening(
             machine=machine,
             session=hello.id(SESSION_ID),
             subprotocol=subprotocol,
             credentials=_credentials(hello),
         )
+        session, _, token = hello.query.get("sid", "").partition(SECRET)
+        if is_extended and session and token:
+            opening.session, opening.token = session, token
+            opening.role, opening.received, opening.follows = Role.RESUME, 0, True
+        return opening
 
     def refuse(self, hello: Hello, why: Why) -> Answer:
         """An upgrade, `disconnect` and a close: who is nobody stays away, all others come back."""

@@ -183,7 +183,7 @@ class SignalR:
         opening.machine = self._machine(hello, address, carrier, resumes=resumes)
         if carrier is Carrier.WEBSOCKET:
             opening.role = Role.RESUME if resumes else Role.NEW
-            opening.keeps_codec = resumes
+            opening.follows = resumes
         else:
             opening.role = Role.DOWNLINK
             opening.downlink = EVENTS if carrier is Carrier.EVENTS else self._downlink

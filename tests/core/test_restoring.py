@@ -1,0 +1,660 @@
+"""Tests of anywire.core.restoring: who comes back to its session asks for what it missed."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from anywire.core.channel import Left
+from anywire.core.member import Member
+from anywire.core.restoring import restore
+from anywire.frames import Position, Since
+from anywire.limits import Limits
+from anywire.wires.base import Cap
+from tests.core.support import (
+    BOXED,
+    FULL,
+    Bench,
+    Boxed,
+    Peer,
+    TestTransport,
+    TestWire,
+    running,
+    turns,
+)
+from tests.core.test_joining import LateBroker, at, published
+
+WIRE = FULL | Cap.CATCH_UP
+KEEP = 100
+
+
+def desk(bench: Bench, pattern: str = "log", **options: Any) -> list[str]:
+    """A channel with history; what its handlers did."""
+    log: list[str] = []
+    channel = bench.channel(pattern, **{"history": KEEP, **options})
+
+    @channel.join
+    def join(member: Member) -> None:
+        log.append("join")
+
+    @channel.leave
+    def leave(member: Member, why: Left) -> None:
+        log.append(f"leave {why.code}")
+
+    return log
+
+
+def joined(bench: Bench, *addresses: str) -> Peer:
+    """A client that is a member there, and has heard so."""
+    peer = bench.connect(TestWire(WIRE), user="ana")
+    for address in addresses or ("log",):
+        peer.join(address)
+    bench.flush()
+    peer.news()
+    return peer
+
+
+def back(bench: Bench, peer: Peer, **more: Any) -> Peer:
+    """The client has reconnected, and asked nothing yet."""
+    return bench.resume(peer, received=0, **more)
+
+
+def ask(peer: Peer, since: dict[str, Any], alias: str = "log", ref: str = "h") -> None:
+    peer.say("Past", alias=alias, ref=ref, since=since, limit=0)
+
+
+def told(peer: Peer) -> list[Any]:
+    """The news: numbers that were said, and how questions were answered."""
+    short: list[Any] = []
+    for one in peer.news():
+        if one["t"] == "Event":
+            short += one["args"]
+        elif one["t"] == "Reply":
+            short.append(one.get("code") or "all")
+        else:
+            short.append(one["t"])
+    return short
+
+
+async def position(bench: Bench, room: str = "log") -> dict[str, Any]:
+    """Where a client stands that has heard everything so far."""
+    _, end, _ = await bench.node.history.since(room, Since(last=0), 1)
+    return at(end.offset, end.epoch, room)
+
+
+# --- what goes on ---------------------------------------------------------------------------------
+
+
+async def test_what_was_missed_is_said_once_it_is_asked_for_and_no_handler_runs() -> None:
+    async with running() as bench:
+        log = desk(bench)
+        peer = joined(bench)
+        member = peer.session.members["log"]
+        member.state["draft"] = "hi"
+        await published(bench, 1)
+        assert told(peer) == [1]
+        stood = await position(bench)
+        peer.cut()
+        assert (log, member.attached) == (["join"], False)
+        await published(bench, 2, start=2)
+        again = back(bench, peer, framing=BOXED)
+        await published(bench, 1, start=4)
+        assert told(again) == []
+        ask(again, stood)
+        assert told(again) == [2, 3, 4, "all"]
+        await published(bench, 1, start=5)
+        assert told(again) == [5]
+        assert again.session.members == {"log": member}
+        assert (member.state, log) == ({"draft": "hi"}, ["join"])
+
+
+async def test_what_waits_during_a_cut_is_what_has_no_position() -> None:
+    async with running() as bench:
+        desk(bench)
+        bench.channel("hall")
+        peer = joined(bench)
+        member = peer.session.members["log"]
+        await member.enter(bench.node.room("hall"))
+        peer.transport.is_stuck = True
+        await published(bench, 1)
+        bench.flush()
+        await published(bench, 2, start=2)  # wait already when the client is cut
+        peer.call("log", "nothing", ref=7)  # and so does this answer
+        peer.cut()
+        await published(bench, 1, start=4)
+        await published(bench, 1, room="hall", start=30)
+        await member.send("said", 31)
+        again = back(bench, peer)
+        assert told(again) == [30, 31]
+        ask(again, {"time": bench.clock.wall() - 5})
+        assert told(again) == [1, 2, 3, 4, "all"]
+
+
+async def test_who_cannot_catch_up_has_left_with_the_connection() -> None:
+    async with running() as bench:
+        kept, other = desk(bench), desk(bench, "hall", history=0)
+        peer = joined(bench, "log", "hall")
+        peer.cut(1006)
+        assert (kept, other) == (["join"], ["join", "leave 1006"])
+        again = back(bench, peer)
+        assert list(again.session.members) == ["log"]
+
+
+async def test_a_session_without_anything_to_catch_up_ends_with_its_connection() -> None:
+    async with running() as bench:
+        log = desk(bench, history=0)
+        for addresses in ((), ("log",)):
+            peer = bench.connect(TestWire(WIRE))
+            for address in addresses:
+                peer.join(address)
+            peer.cut()
+            assert peer.session.has_ended
+        assert log == ["join", "leave 1006"]
+        assert not bench.node.sessions
+
+
+async def test_a_join_that_is_under_way_at_the_cut_is_over() -> None:
+    broker = LateBroker()
+    async with running(broker=broker) as bench:
+        desk(bench)
+        desk(bench, "other")
+        peer = bench.connect(TestWire(WIRE))
+        peer.join("log")
+        await broker.settle(Random(1))
+        broker.is_late = True
+        peer.join("other")
+        await turns()
+        peer.cut()
+        await broker.settle(Random(1))
+        await turns()
+        assert list(peer.session.members) == ["log"]
+
+
+async def test_a_session_that_nobody_comes_back_to_ends_in_time() -> None:
+    async with running() as bench:
+        log = desk(bench)
+        peer = joined(bench)
+        peer.cut()
+        bench.clock.move(bench.limits.resume - 1)
+        assert not peer.session.has_ended
+        bench.clock.move(2)
+        assert peer.session.has_ended
+        assert log == ["join", "leave 4410"]
+
+
+async def test_a_room_that_is_entered_during_the_cut_is_caught_up_too() -> None:
+    async with running() as bench:
+        desk(bench)
+        peer = joined(bench)
+        peer.cut()
+        await peer.session.members["log"].enter("corner")
+        await published(bench, 1, room="log/corner")
+        again = back(bench, peer)
+        assert told(again) == []
+        ask(again, {"time": bench.clock.wall() - 5})
+        assert told(again) == [1, "all"]
+        await published(bench, 1, room="log/corner", start=2)
+        assert told(again) == [2]
+
+
+async def test_what_a_member_was_not_to_hear_it_does_not_hear_later() -> None:
+    async with running() as bench:
+        desk(bench)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        member = peer.session.members["log"]
+        await bench.node.room("log").publish("said", 1, but=member)
+        await published(bench, 1, start=2)
+        again = back(bench, peer)
+        ask(again, stood)
+        assert told(again) == [2, "all"]
+
+
+async def test_who_came_and_went_meanwhile_is_told_in_its_order() -> None:
+    async with running() as bench:
+        desk(bench, presence=lambda member: member.user.id)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        bo = bench.connect(user="bo")
+        bo.join("log")
+        await bo.session.members["log"].track(on="phone")
+        bo.cut()
+        await turns()
+        again = back(bench, peer)
+        ask(again, stood)
+        news = again.news()
+        assert [one["t"] for one in news] == ["Presence", "Presence", "Reply"]
+        assert (list(news[0]["joined"]), list(news[1]["left"])) == (["bo"], ["bo"])
+
+
+# --- what is not known ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("since", [at(1, "another"), {"last": 0}, {}, at(1, "e", "other")])
+async def test_who_cannot_say_where_it_stands_is_told_so_and_hears_what_is_new(
+    since: dict[str, Any],
+) -> None:
+    async with running() as bench:
+        desk(bench)
+        peer = joined(bench)
+        peer.cut()
+        again = back(bench, peer)
+        ask(again, since)
+        assert told(again) == ["lost"]
+        await published(bench, 1)
+        assert told(again) == [1]
+
+
+async def test_what_is_kept_no_more_is_told_as_lost_behind_what_is() -> None:
+    async with running() as bench:
+        desk(bench, history=2)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        await published(bench, 5)
+        again = back(bench, peer)
+        ask(again, stood)
+        assert told(again) == [4, 5, "lost"]
+
+
+async def test_a_history_that_cannot_be_read_is_refused_and_the_member_goes_live() -> None:
+    async with running() as bench:
+        desk(bench)
+        peer = joined(bench)
+        peer.cut()
+        again = back(bench, peer)
+        history, bench.node.history = bench.node.history, _Broken()
+        ask(again, {"time": 1.0})
+        bench.node.history = history
+        [code] = told(again)
+        assert code == "internal"
+        await published(bench, 1)
+        assert told(again) == [1]
+
+
+class _Broken:
+    async def since(self, *_: object) -> Any:
+        raise RuntimeError("no")
+
+
+async def test_a_hole_in_the_deliveries_does_not_end_the_waiting() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = joined(bench)
+        await published(bench, 1)
+        peer.cut()
+        again = back(bench, peer)
+        bench.node.broken("log", None)
+        await published(bench, 1, start=2)
+        assert told(again) == ["Gap"]
+        ask(again, {"time": bench.clock.wall() - 5})
+        assert told(again)[-3:] == [1, 2, "all"]
+
+
+# --- in the middle of something -------------------------------------------------------------------
+
+
+async def test_who_asks_while_a_handler_runs_is_answered_behind_it() -> None:
+    async with running() as bench:
+        channel = bench.channel("log", history=KEEP)
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        @channel.on("say")
+        async def say(member: Member) -> None:
+            await gate
+            await member.room.publish("said", 1)
+
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.push("log", "say")
+        peer.cut()
+        again = back(bench, peer)
+        ask(again, stood)
+        assert told(again) == []
+        gate.set_result(None)
+        await turns()
+        assert told(again) == [1, "all"]
+
+
+async def test_who_asks_in_a_full_queue_is_refused_and_goes_live() -> None:
+    async with running(limits=Limits(waiting_events=2)) as bench:
+        channel = bench.channel("log", history=KEEP)
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        @channel.on("say")
+        async def say(text: str) -> None:
+            await gate
+
+        peer = joined(bench)
+        for _ in range(3):
+            peer.push("log", "say", "hi")
+        peer.cut()
+        again = back(bench, peer)
+        ask(again, {"time": 1.0})
+        assert told(again) == ["busy"]
+        await published(bench, 1)
+        assert told(again) == [1]
+        gate.set_result(None)
+        await turns()
+
+
+async def test_what_a_member_says_meanwhile_waits_and_so_does_a_second_question() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker, limits=Limits(waiting_events=2)) as bench:
+        channel = bench.channel("log", history=KEEP)
+
+        @channel.on("say")
+        async def say(member: Member, number: int) -> None:
+            await member.room.publish("said", number)
+
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, stood)
+        again.push("log", "say", 1)
+        ask(again, stood, ref="h2")
+        ask(again, stood, ref="h3")  # the queue is full
+        await turns()
+        assert told(again) == ["busy"]
+        await broker.settle(Random(1))
+        await turns()
+        news = again.news()
+        assert [one["t"] for one in news] == ["Reply", "Event", "Reply"]
+        assert [one.get("data") is None for one in news if one["t"] == "Reply"] == [True, False]
+
+
+@pytest.mark.parametrize("asks", [1, 2, 3])
+async def test_a_cut_in_the_middle_of_the_reading_loses_and_doubles_nothing(asks: int) -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench)
+        bench.channel("hall")
+        peer = joined(bench)
+        await peer.session.members["log"].enter(bench.node.room("hall"))
+        stood = await position(bench)
+        peer.cut()
+        await published(bench, 1)
+        broker.is_late = True
+        for number in range(asks):
+            peer = back(bench, peer, framing=Boxed(str(number)))
+            ask(peer, stood)
+            await turns()
+            await published(bench, 1, start=2 + number)
+            broker.deliver(len(broker.deliveries))
+            if number < asks - 1:
+                peer.cut()
+        bench.flush()
+        await published(bench, 1, room="hall", start=20)
+        broker.deliver(len(broker.deliveries))
+        await broker.settle(Random(1))
+        await turns()
+        news = told(peer)
+        assert [one for one in news if one not in ("lost", 20)] == [*range(1, 2 + asks), "all"]
+        assert news.count(20) == 1
+        assert news.count("lost") == (asks > 1)  # the first reading, which is nobody's any more
+        await published(bench, 1, room="hall", start=21)
+        assert told(peer) == [21]
+
+
+async def test_the_client_that_is_gone_when_all_is_read_asks_again() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        await published(bench, 1)
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, stood)
+        await turns()
+        again.cut()
+        await broker.settle(Random(1))
+        await turns()
+        more = back(bench, again)
+        assert told(more) == []
+        ask(more, stood)
+        assert told(more) == [1, "all"]
+
+
+async def test_a_member_that_leaves_meanwhile_hears_nothing() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        log = desk(bench)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        await published(bench, 1)
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, stood)
+        await turns()
+        again.say("Leave", alias="log")
+        await broker.settle(Random(1))
+        await turns()
+        assert told(again) == ["left"]
+        assert log == ["join", "leave left"]
+        assert "log" not in bench.node.rooms
+
+
+async def test_reading_that_is_cancelled_leaves_a_member_that_hears() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = joined(bench)
+        peer.cut()
+        again = back(bench, peer)
+        broker.is_late = True
+        member = again.session.members["log"]
+        task = asyncio.create_task(restore(bench.node, member, Since(time=1.0)))
+        await turns()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        broker.is_late = False
+        await published(bench, 1)
+        assert told(again) == [1]
+
+
+async def test_a_room_of_another_epoch_is_read_again() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        await published(bench, 1)
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, stood)
+        await turns()
+        bench.node.broken("log", None)
+        for _ in range(2):  # there and back
+            broker.under_way.pop().set_result(None)
+            await turns()
+        assert told(again) == []
+        await broker.settle(Random(1))
+        await turns()
+        assert [one for one in told(again) if one != "Gap"] == [1, "all"]
+
+
+async def test_a_member_that_was_behind_when_it_was_cut_asks_for_all_of_it() -> None:
+    broker = LateBroker()
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = bench.connect(TestWire(WIRE), user="ana")
+        peer.join("log", since={"time": 1.0})
+        for step in range(4):  # there and back: the subscription, the history
+            if step == 2:
+                await published(bench, 2)
+            broker.under_way.pop().set_result(None)
+            await turns()
+        assert told(peer) == ["Joined", 1, 2]
+        [end] = peer.session.members["log"].behind.values()
+        assert end is not None
+        broker.is_late = False
+        stood = await position(bench)
+        peer.cut()
+        again = back(bench, peer)
+        broker.deliver(2)
+        await published(bench, 1, start=3)
+        assert told(again) == []
+        ask(again, stood)
+        assert told(again) == [3, "all"]
+
+
+# --- the second connection wins -------------------------------------------------------------------
+
+
+async def test_a_second_connection_takes_the_session_over_as_after_a_cut() -> None:
+    async with running() as bench:
+        kept, other = desk(bench), desk(bench, "hall", history=0)
+        peer = joined(bench, "log", "hall")
+        stood = await position(bench)
+        again = back(bench, peer)
+        assert peer.transport.closed == (4409, "replaced by a newer connection")
+        assert (kept, other) == (["join"], ["join", "leave 4409"])
+        await published(bench, 1)
+        assert told(again) == []
+        ask(again, stood)
+        assert told(again) == [1, "all"]
+
+
+async def test_a_second_connection_to_a_session_without_history_begins_a_new_one() -> None:
+    async with running() as bench:
+        desk(bench, history=0)
+        peer = joined(bench)
+        again = back(bench, peer)
+        assert again.session is not peer.session
+        assert peer.session.has_ended
+
+
+async def test_a_leave_handler_may_end_the_session_at_the_cut() -> None:
+    async with running() as bench:
+        desk(bench)
+        hall = bench.channel("hall")
+
+        @hall.leave
+        async def leave(member: Member) -> None:
+            await member.close(4403, "enough")
+
+        peer = joined(bench, "log", "hall")
+        peer.cut()
+        assert peer.session.has_ended
+        assert not bench.node.detached
+
+
+async def test_another_transport_that_takes_over_at_once_is_no_cut() -> None:
+    async with running() as bench:
+        log = desk(bench)
+        peer = joined(bench)
+        other = TestTransport(BOXED)
+        peer.session.swap(other)
+        await published(bench, 1)
+        bench.flush()
+        assert [payload.data for payload in other.payloads][-1].count(b'"said"') == 1
+        assert log == ["join"]
+
+
+# --- all of it, in any order ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_a_client_that_is_cut_at_any_moment_hears_everything_once_and_in_order(
+    seed: int,
+) -> None:
+    random = Random(seed)
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench, history=1000)
+        peer = joined(bench)
+        _, start, _ = await bench.node.history.since("log", Since(last=0), 1)
+        client = _Client(peer, start)
+        broker.is_late = True
+        said = 0
+        for _ in range(60):
+            await random.choice(_MOVES)(client, broker, random)
+            if random.random() < 0.5:
+                said += 1
+                await bench.node.room("log").publish("said", said)
+        if not client.is_there:
+            client.come_back()
+        await broker.settle(random)
+        await turns(20)
+        client.hear()
+        assert client.heard == list(range(1, said + 1))
+        assert client.was_lost == 0
+
+
+class _Client:
+    """What `@anycable/core` does: knows its position, and asks from there when it is back."""
+
+    def __init__(self, peer: Peer, start: Position) -> None:
+        self.peer = peer
+        self.position = start
+        self.heard: list[int] = []
+        self.is_there = True
+        self.was_lost = 0
+        self._asked = 0
+
+    def hear(self) -> None:
+        for one in self.peer.news():
+            if one["t"] == "Event":
+                self.heard += one["args"]
+                self.position = Position(*one["position"])
+            elif one["t"] == "Reply" and one["ref"] == f"h{self._asked}":
+                self.was_lost += bool(one.get("code"))
+
+    def cut(self) -> None:
+        self.peer.bench.flush()
+        if self.peer.bench.clock.now() % 2:  # what was written may have come, or not
+            self.hear()
+        self.peer.cut()
+        self.is_there = False
+
+    def come_back(self) -> None:
+        self.peer = self.peer.bench.resume(self.peer, received=0)
+        self.is_there = True
+        self._asked += 1
+        since = at(self.position.offset, self.position.epoch)
+        ask(self.peer, since, ref=f"h{self._asked}")
+
+
+async def _deliver(client: _Client, broker: LateBroker, random: Random) -> None:
+    await broker.step(random)
+
+
+async def _hear(client: _Client, broker: LateBroker, random: Random) -> None:
+    if client.is_there:
+        client.hear()
+
+
+async def _cut_or_come_back(client: _Client, broker: LateBroker, random: Random) -> None:
+    client.peer.bench.clock.move(1.0)
+    if client.is_there:
+        client.cut()
+    else:
+        client.come_back()
+
+
+_MOVES: list[Callable[[_Client, LateBroker, Random], Any]] = [
+    _deliver,
+    _deliver,
+    _hear,
+    _cut_or_come_back,
+]
