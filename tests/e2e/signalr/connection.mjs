@@ -29,6 +29,11 @@ scenario("a token in the query does as one in the header does", async (t) => {
   same(await connection.invoke("AccessToken"), "shown");
 });
 
+scenario("the URL of a hub may end with a slash", async (t) => {
+  const connection = await t.open({ path: "/hub/" });
+  same(await connection.invoke("Add", 1, 2), 3);
+});
+
 scenario("the query of a connection is the application's", async (t) => {
   const connection = await t.open({ query: { user: "ana", "what else": "a&b=ü" } });
   same(await connection.invoke("Query", "user"), "ana");

@@ -39,11 +39,11 @@ export class Scene {
 
   /** A connection that is not started. `reconnects`: milliseconds before each try to come back. */
   make({ carrier = this.carrier, protocol = this.protocol, ...options } = {}) {
-    const { query = {}, url = this.url, reconnects, isStateful, beat = BEAT, ...http } = options;
+    const { query = {}, url = this.url, path = "/hub", reconnects, isStateful, beat = BEAT, ...http } = options;
     const search = new URLSearchParams(query);
     const transport = this.transports[carrier];
     const builder = new this.signalR.HubConnectionBuilder()
-      .withUrl(`${url}/hub${search.size ? `?${search}` : ""}`, { transport, ...http })
+      .withUrl(`${url}${path}${search.size ? `?${search}` : ""}`, { transport, ...http })
       .configureLogging(this.signalR.LogLevel.None)
       .withKeepAliveInterval(beat)
       .withServerTimeout(4 * BEAT);

@@ -66,11 +66,12 @@ export async function also(socket, namespace, options) {
   return other;
 }
 
+/** Waits for a connection; a client that is to try again by itself (`active`) may. */
 export async function connected(socket) {
   if (socket.connected) return;
   const connects = new Promise((resolve, reject) => {
     socket.once("connect", resolve);
-    socket.once("connect_error", (error) => reject(new Error(`${socket.nsp} refused: ${error.message}`)));
+    socket.on("connect_error", ({ message }) => socket.active || reject(new Error(`${socket.nsp} refused: ${message}`)));
   });
   await within(connects, `connect of ${socket.nsp}`);
 }

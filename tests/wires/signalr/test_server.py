@@ -272,7 +272,9 @@ def test_a_hub_has_these_routes() -> None:
         ("POST", "/a", Carrier.POST),
         ("DELETE", "/a", Carrier.POST),
     ]
-    assert [path for _, path, _ in routes[5:]] == ["/b/negotiate", *["/b"] * 4]
+    more = ["/a/"] * 4 + ["/b/negotiate"] + ["/b"] * 4 + ["/b/"] * 4
+    assert [path for _, path, _ in routes[5:]] == more
+    assert [route.path for route in SignalR({"/": "x"}).routes()] == ["/negotiate"] + ["/"] * 4
 
 
 @pytest.mark.parametrize(
@@ -285,6 +287,10 @@ def test_a_hub_has_these_routes() -> None:
         ({"/hub/{address}": "all", "/hub": "chat"}, "/hub/x", "x", "all"),
         ({"/hub/{address}": "all", "/hub": "chat"}, "/hub", None, "chat"),
         ({"/Hub": "upper", "/hub": "lower"}, "/Hub", None, "upper"),
+        ({"/hub": "chat"}, "/hub/", None, "chat"),
+        ({"/hub/": "chat"}, "/hub", None, "chat"),
+        ({"/": "chat"}, "/", None, "chat"),
+        (None, "/signalr/lobby/", "lobby", "lobby"),
     ],
 )
 def test_a_path_names_an_address(
@@ -293,7 +299,7 @@ def test_a_path_names_an_address(
     wire = SignalR(hubs)
     _, join = joined(opened(wire, path=path, address=part).machine)
     assert join.address == address
-    asked = hello(f"{path}/negotiate", address=part, carrier=Carrier.REPLY)
+    asked = hello(f"{path.rstrip('/')}/negotiate", address=part, carrier=Carrier.REPLY)
     answer = wire.open(asked)
     assert isinstance(answer, Answer) and answer.status == 200
 

@@ -77,7 +77,8 @@ class SignalR:
         origins: Sequence[str] | str | None = None,
         deflate: Deflate | UnsetType | None = UNSET,
     ) -> None:
-        self.hubs = {f"/signalr/{PART}": PART} if hubs is None else dict(hubs)
+        given = {f"/signalr/{PART}": PART} if hubs is None else hubs
+        self.hubs = {path.removesuffix("/"): address for path, address in given.items()}
         for path, address in self.hubs.items():
             if not address or (PART in address and PART not in path):
                 raise ConfigurationError(
@@ -98,19 +99,21 @@ class SignalR:
 
     def routes(self) -> Sequence[Route]:
         routes: list[Route] = []
-        for path in self.hubs:
-            routes += (
-                Route("POST", path + _NEGOTIATE, Carrier.REPLY, self.mount),
-                Route("GET", path, Carrier.WEBSOCKET, self.mount),
-                Route("GET", path, Carrier.POLL, self.mount),
-                Route("POST", path, Carrier.POST, self.mount),
-                Route("DELETE", path, Carrier.POST, self.mount),
-            )
+        for hub in self.hubs:
+            routes.append(Route("POST", hub + _NEGOTIATE, Carrier.REPLY, self.mount))
+            # Clients that are given a URL with a slash negotiate without it, and connect with it.
+            for path in (hub, f"{hub}/") if hub else ("/",):
+                routes += (
+                    Route("GET", path, Carrier.WEBSOCKET, self.mount),
+                    Route("GET", path, Carrier.POLL, self.mount),
+                    Route("POST", path, Carrier.POST, self.mount),
+                    Route("DELETE", path, Carrier.POST, self.mount),
+                )
         return routes
 
     def open(self, hello: Hello) -> Opening | Answer:
         is_reply = hello.carrier is Carrier.REPLY
-        path = hello.path.removesuffix(_NEGOTIATE) if is_reply else hello.path
+        path = hello.path.removesuffix(_NEGOTIATE if is_reply else "/")
         address = self._address(path, hello.address)
         if address is None:
             return answer(404, f"no hub at this path; known: {', '.join(self.hubs)}")
