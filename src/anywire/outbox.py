@@ -183,7 +183,7 @@ class Outbox:
         return dropped or {}
 
     def clear(self) -> None:
-        """Drop everything: the session is over."""
+        """Drop everything: nobody will take it."""
         self._waiting = None
         self._kept = None
         self._forgotten = self.written

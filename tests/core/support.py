@@ -98,9 +98,13 @@ class TestCodec:
         self.name = name
         self.caps = caps
         self.encodes = 0
+        self.unsayable: Sequence[object] = ()
+        """Values of events that it raises at."""
 
     def event(self, alias: str, event: str, body: Body, at: At) -> Payload:
         self.encodes += 1
+        if any(value in self.unsayable for value in body.values):
+            raise ValueError("no words for it")
         room = None if at.room == alias else at.room
         frame = Event(alias, event, body, ref=at.ref, position=at.position, room=room)
         return self.write(frame, volatile=at.volatile)
@@ -138,8 +142,9 @@ class TestMachine:
         self.sent: list[Frame] = []
         self._due: list[Payload] = []
 
-    def follow(self, before: Machine) -> None:
+    def follow(self, before: Machine, now: float) -> Sequence[Frame]:
         self.codec, self.caps = before.codec, before.caps
+        return [Leave(alias, code="lost") for alias in self.wire.over]
 
     def opened(self, now: float) -> Sequence[Frame]:
         self.pulse.heard(now)
@@ -213,6 +218,8 @@ class TestWire:
         self.home = home
         self.is_single = is_single
         self.opens = True
+        self.over: Sequence[str] = ()
+        """Aliases that are over for a machine that follows another."""
         self._others: dict[str, TestCodec] = {name: self.codec}
 
     def other(self, name: str, caps: Cap | None = None) -> TestCodec:
@@ -237,6 +244,7 @@ class TestWire:
             role=Role.RESUME,
             token=query.get("token", ""),
             received=received,
+            follows=bool(self.over),
             auth=self.auth,
         )
 

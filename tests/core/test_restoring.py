@@ -9,9 +9,8 @@ import pytest
 
 from anywire.core.channel import Left
 from anywire.core.member import Member
-from anywire.core.restoring import restore
-from anywire.frames import Position, Since
-from anywire.limits import Limits
+from anywire.core.restoring import Restoring, restore
+from anywire.frames import Past, Position, Reply, Since
 from anywire.wires.base import Cap
 from tests.core.support import (
     BOXED,
@@ -19,6 +18,7 @@ from tests.core.support import (
     Bench,
     Boxed,
     Peer,
+    TestCodec,
     TestTransport,
     TestWire,
     running,
@@ -121,8 +121,9 @@ async def test_what_waits_during_a_cut_is_what_has_no_position() -> None:
         await published(bench, 1)
         bench.flush()
         await published(bench, 2, start=2)  # wait already when the client is cut
-        peer.call("log", "nothing", ref=7)  # and so does this answer
+        await member.send("said", 29)  # as if it had been on its way
         peer.cut()
+        peer.session.send(Reply(7, "log"))  # an answer to who does not wait for it any more
         await published(bench, 1, start=4)
         await published(bench, 1, room="hall", start=30)
         await member.send("said", 31)
@@ -277,7 +278,11 @@ async def test_a_history_that_cannot_be_read_is_refused_and_the_member_goes_live
 
 
 class _Broken:
+    gate: asyncio.Future[None] | None = None
+
     async def since(self, *_: object) -> Any:
+        if self.gate is not None:
+            await self.gate
         raise RuntimeError("no")
 
 
@@ -300,7 +305,7 @@ async def test_a_hole_in_the_deliveries_does_not_end_the_waiting() -> None:
 # --- in the middle of something -------------------------------------------------------------------
 
 
-async def test_who_asks_while_a_handler_runs_is_answered_behind_it() -> None:
+async def test_who_asks_while_a_handler_runs_is_answered_at_once() -> None:
     async with running() as bench:
         channel = bench.channel("log", history=KEEP)
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -315,39 +320,42 @@ async def test_who_asks_while_a_handler_runs_is_answered_behind_it() -> None:
         peer.push("log", "say")
         peer.cut()
         again = back(bench, peer)
+        await published(bench, 1, start=5)
         ask(again, stood)
-        assert told(again) == []
+        assert told(again) == [5, "all"]
         gate.set_result(None)
         await turns()
-        assert told(again) == [1, "all"]
-
-
-async def test_who_asks_in_a_full_queue_is_refused_and_goes_live() -> None:
-    async with running(limits=Limits(waiting_events=2)) as bench:
-        channel = bench.channel("log", history=KEEP)
-        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        @channel.on("say")
-        async def say(text: str) -> None:
-            await gate
-
-        peer = joined(bench)
-        for _ in range(3):
-            peer.push("log", "say", "hi")
-        peer.cut()
-        again = back(bench, peer)
-        ask(again, {"time": 1.0})
-        assert told(again) == ["busy"]
-        await published(bench, 1)
         assert told(again) == [1]
-        gate.set_result(None)
-        await turns()
 
 
-async def test_what_a_member_says_meanwhile_waits_and_so_does_a_second_question() -> None:
+async def test_who_asks_again_during_the_reading_is_answered_once_with_what_it_asked_last() -> None:
     broker = LateBroker()
     broker.is_late = False
-    async with running(broker=broker, limits=Limits(waiting_events=2)) as bench:
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = joined(bench)
+        peer.cut()
+        await published(bench, 2)
+        stood = await position(bench)
+        await published(bench, 1, start=3)
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, {"time": 1.0})
+        await turns()
+        ask(again, stood, ref="h2")
+        await turns()
+        assert told(again) == ["busy"]
+        await broker.settle(Random(1))
+        await turns()
+        news = again.news()
+        assert [one["t"] for one in news] == ["Event", "Reply"]
+        assert (news[0]["args"], news[1]["ref"]) == ([3], "h2")
+
+
+async def test_what_a_member_says_meanwhile_is_done_and_heard_behind_what_it_missed() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
         channel = bench.channel("log", history=KEEP)
 
         @channel.on("say")
@@ -357,23 +365,23 @@ async def test_what_a_member_says_meanwhile_waits_and_so_does_a_second_question(
         peer = joined(bench)
         stood = await position(bench)
         peer.cut()
+        await published(bench, 1)
         again = back(bench, peer)
         broker.is_late = True
         ask(again, stood)
-        again.push("log", "say", 1)
-        ask(again, stood, ref="h2")
-        ask(again, stood, ref="h3")  # the queue is full
         await turns()
-        assert told(again) == ["busy"]
+        again.push("log", "say", 2)
+        await turns()
+        assert told(again) == []
         await broker.settle(Random(1))
         await turns()
-        news = again.news()
-        assert [one["t"] for one in news] == ["Reply", "Event", "Reply"]
-        assert [one.get("data") is None for one in news if one["t"] == "Reply"] == [True, False]
+        assert told(again) == [1, 2, "all"]
 
 
 @pytest.mark.parametrize("asks", [1, 2, 3])
-async def test_a_cut_in_the_middle_of_the_reading_loses_and_doubles_nothing(asks: int) -> None:
+async def test_a_cut_in_the_middle_of_the_reading_loses_and_doubles_nothing(
+    asks: int, caplog: pytest.LogCaptureFixture
+) -> None:
     broker = LateBroker()
     broker.is_late = False
     async with running(broker=broker) as bench:
@@ -399,14 +407,16 @@ async def test_a_cut_in_the_middle_of_the_reading_loses_and_doubles_nothing(asks
         await broker.settle(Random(1))
         await turns()
         news = told(peer)
-        assert [one for one in news if one not in ("lost", 20)] == [*range(1, 2 + asks), "all"]
+        assert [one for one in news if one != 20] == [*range(1, 2 + asks), "all"]
         assert news.count(20) == 1
-        assert news.count("lost") == (asks > 1)  # the first reading, which is nobody's any more
         await published(bench, 1, room="hall", start=21)
         assert told(peer) == [21]
+    assert not caplog.records
 
 
-async def test_the_client_that_is_gone_when_all_is_read_asks_again() -> None:
+async def test_the_client_that_is_gone_when_all_is_read_asks_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broker = LateBroker()
     broker.is_late = False
     async with running(broker=broker) as bench:
@@ -426,6 +436,177 @@ async def test_the_client_that_is_gone_when_all_is_read_asks_again() -> None:
         assert told(more) == []
         ask(more, stood)
         assert told(more) == [1, "all"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("asks_first", [True, False])
+async def test_a_reading_that_fails_after_a_cut_is_nobodys_failure(asks_first: bool) -> None:
+    async with running() as bench:
+        desk(bench)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        await published(bench, 2)
+        again = back(bench, peer)
+        history = bench.node.history
+        bench.node.history = broken = _Broken()
+        broken.gate = asyncio.get_running_loop().create_future()
+        ask(again, stood)
+        await turns()
+        again.cut()
+        more = back(bench, again)
+        bench.node.history = history
+        if asks_first:
+            ask(more, stood, ref="h2")
+        broken.gate.set_result(None)
+        await turns()
+        await published(bench, 1, start=3)
+        if asks_first:
+            assert told(more) == [1, 2, "all", 3]
+        else:
+            assert told(more) == []
+            ask(more, stood, ref="h2")
+            assert told(more) == [1, 2, 3, "all"]
+
+
+async def test_a_second_room_with_history_is_asked_for_too_when_the_reading_is_cut() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        again = back(bench, peer)
+        await again.session.members["log"].enter("side")
+        side = await position(bench, "log/side")
+        await published(bench, 1, room="log/side")  # on its way, and never heard
+        bench.flush()
+        broker.is_late = True
+        ask(again, stood)
+        await turns()
+        again.cut()
+        more = back(bench, again)
+        both = {"positions": {**stood["positions"], **side["positions"]}}
+        ask(more, both, ref="h2")
+        await broker.settle(Random(1))
+        await turns()
+        assert told(more) == [1, "all"]
+
+
+async def test_what_came_during_a_reading_that_is_nobodys_is_asked_for_too() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, stood)
+        await turns()
+        await published(bench, 1)
+        broker.deliver()
+        again.cut()
+        more = back(bench, again)
+        await broker.settle(Random(1))
+        await turns()
+        assert told(more) == []
+        ask(more, stood)
+        assert told(more) == [1, "all"]
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+async def test_who_leaves_during_the_reading_hears_nothing_while_its_handler_runs(
+    is_cut: bool,
+) -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        channel = bench.channel("log", history=KEEP)
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        @channel.leave
+        async def leave() -> None:
+            await gate
+
+        peer = joined(bench)
+        peer.cut()
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, {"time": 1.0})
+        await turns()
+        if is_cut:
+            again.cut()
+            again = back(bench, again)
+        again.say("Leave", alias="log")
+        await broker.settle(Random(1))
+        await turns()
+        await published(bench, 1)
+        assert [one for one in told(again) if one != "left"] == []
+        gate.set_result(None)
+        await turns()
+        assert "log" not in bench.node.rooms
+
+
+async def test_a_session_that_ends_during_the_reading_leaves_nothing_behind() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        log = desk(bench)
+        peer = joined(bench)
+        peer.cut()
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, {"time": 1.0})
+        await turns()
+        again.cut()
+        again.session.close(4403, "enough")
+        await broker.settle(Random(1))
+        await turns()
+        assert log == ["join", "leave 4403"]
+        assert "log" not in bench.node.rooms
+
+
+async def test_what_a_codec_cannot_say_is_left_out_wherever_it_comes() -> None:
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        desk(bench)
+        peer = joined(bench)
+        stood = await position(bench)
+        codec = peer.session.codec
+        assert isinstance(codec, TestCodec)
+        codec.unsayable = 1, 3
+        peer.cut()
+        await published(bench, 2)
+        again = back(bench, peer)
+        broker.is_late = True
+        ask(again, stood)
+        await turns()
+        broker.under_way.pop().set_result(None)
+        await turns()
+        broker.is_late = False
+        await published(bench, 2, start=3)  # parked
+        await broker.settle(Random(1))
+        await turns()
+        await published(bench, 1, start=5)
+        assert told(again) == [2, 4, "all", 5]
+
+
+async def test_who_is_not_restored_by_its_wire_has_left() -> None:
+    async with running() as bench:
+        log = desk(bench)
+        desk(bench, "other")
+        peer = joined(bench, "log", "other")
+        wire = peer.session.wire
+        assert isinstance(wire, TestWire)
+        wire.over = ("log", "nothing")
+        peer.cut()
+        again = back(bench, peer)
+        assert log == ["join", "leave lost"]
+        assert list(again.session.members) == ["other"]
 
 
 async def test_a_member_that_leaves_meanwhile_hears_nothing() -> None:
@@ -459,7 +640,8 @@ async def test_reading_that_is_cancelled_leaves_a_member_that_hears() -> None:
         again = back(bench, peer)
         broker.is_late = True
         member = again.session.members["log"]
-        task = asyncio.create_task(restore(bench.node, member, Since(time=1.0)))
+        question = Restoring(Past("h", "log", Since(time=1.0), 0))
+        task = asyncio.create_task(restore(bench.node, member, question))
         await turns()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

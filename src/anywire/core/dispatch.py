@@ -20,7 +20,7 @@ from anywire.core.member import Member
 from anywire.core.membership import Memberships
 from anywire.core.past import past
 from anywire.core.presence import PRESENCE
-from anywire.core.restoring import go_live, restore
+from anywire.core.restoring import Restoring, restore
 from anywire.core.stepping import Stepper
 from anywire.core.stream import Stream
 from anywire.core.turn import (
@@ -244,17 +244,14 @@ class Dispatcher:
         member = session.members.get(frame.alias)
         if member is None:
             _refuse_past(session, frame, _not_joined(frame.alias))
-        elif member.parked is None and not (member.is_held and member.lacking()):
+        elif member.lacking():
+            self._restore(member, frame)
+        elif member.parked is None:
             self._past(member, frame)
         elif not self._wait(member, frame):
             _refuse_past(session, frame, Refused("busy", "too many events wait"))
-            if member.parked is None:
-                go_live(member)  # without what it asked for: nothing else would end its waiting
 
     def _past(self, member: Member, frame: Past) -> None:
-        if member.lacking():
-            self._restore(member, frame)
-            return
         session = member.session
         stream = Stream(member)
         limit = session.hello.limits.calls
@@ -278,20 +275,29 @@ class Dispatcher:
             streaming.register(session, frame.ref, stream)
 
     def _restore(self, member: Member, frame: Past) -> None:
-        """As behind a join, what the member says waits for the answer."""
+        """One reading at a time: it goes on with what is asked last, and nobody else is answered
+        with what it finds.
+        """
         session = member.session
-        member.is_held = True
+        if member.restoring is not None:
+            before, member.restoring.asked = member.restoring.asked, frame
+            if before is not None:
+                _refuse_past(session, before, Refused("busy", "asked again meanwhile"))
+            return
+        restoring = member.restoring = Restoring(frame)
 
         def done(_: object, error: BaseException | None) -> None:
+            member.restoring = None
+            asked = restoring.asked
+            if asked is None:
+                return  # the client was cut again, and will ask again
             if error is None:
-                session.send(Reply(frame.ref, frame.alias))
+                session.send(Reply(asked.ref, asked.alias))
             else:
                 where = f'history of "{member.channel.pattern}"'
-                _refuse_past(session, frame, refusal(error, where))
-            member.is_held = False
-            self.advance(member)
+                _refuse_past(session, asked, refusal(error, where))
 
-        self.stepper.start(restore(self._node, member, frame.since), done, "anywire restore")
+        self.stepper.start(restore(self._node, member, restoring), done, "anywire restore")
 
     def presence(self, session: "Session", frame: Presence) -> None:
         """The client asks who is present at an address; the answer is the whole of it."""

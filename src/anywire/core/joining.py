@@ -150,11 +150,9 @@ def replay(member: Member, room: Room | None, records: Iterable[Record]) -> None
     """Say what was published in a room, if the member is still in it."""
     if room is None:
         return
-    session = member.session
     for record in records:
         if not member.is_in(record.but):
-            at = At(room.name, record.position)
-            session.enqueue(room.encode(session.codec, member.alias, record, at))
+            room.tell(member, record, At(room.name, record.position))
 
 
 def without_presence(records: Iterable[Record]) -> Iterable[Record]:
@@ -188,7 +186,7 @@ def unpark(member: Member, ends: Mapping[str, Position | None]) -> None:
         if room is None or room in lacking:
             continue  # left meanwhile, or still to be asked for
         if is_new(record, ends.get(record.room)):
-            session.enqueue(room.encode(session.codec, member.alias, record, at))
+            room.tell(member, record, at)
     for room in member.rooms.values():
         if room in lacking:
             continue

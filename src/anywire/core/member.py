@@ -17,6 +17,7 @@ from anywire.limits import is_too_long
 from anywire.wires.base import NOTHING, Cap, Hello, User
 
 if TYPE_CHECKING:
+    from anywire.core.restoring import Restoring
     from anywire.core.session import Session
     from anywire.core.stream import Inbox
 
@@ -54,6 +55,7 @@ class Member:
         "parked",
         "presence_key",
         "queue",
+        "restoring",
         "room",
         "rooms",
         "running",
@@ -100,6 +102,8 @@ class Member:
         self.behind: dict[str, Position | None] = _NOTHING
         """Rooms whose replay is ahead of what this node was given: where it ended. None: it is not
         read yet, as its client is to say where it stands."""
+        self.restoring: Restoring | None = None
+        """What it missed is being read."""
         self.queue: deque[Any] | None = None
         self.is_held = True
         """The queue waits for a handler; it begins with the join."""
@@ -284,7 +288,7 @@ class Member:
         if end is None:
             return  # it is in the history that will be read
         if is_meant and is_new(record, end):
-            self.session.enqueue(room.encode(self.session.codec, self.alias, record, at))
+            room.tell(self, record, at)
         if is_caught_up(record.position, end):
             self.catch_up(room)
 
@@ -298,6 +302,16 @@ class Member:
         """Hear nothing of this room until its client has said where it stands."""
         room.parked[self] = None
         self.behind = {**self.behind, room.name: None}
+
+    def strand_all(self) -> bool:
+        """The client is gone, whatever was under way: it is to say where it stands in every room
+        with history. False: there is none.
+        """
+        if self.restoring is not None:
+            self.restoring.asked = None
+        if self.behind:
+            self.behind = {name: None for name, room in self.rooms.items() if room.is_kept()}
+        return bool(self.behind)
 
     def lacking(self) -> list[Room]:
         """The rooms where its client is to say where it stands."""

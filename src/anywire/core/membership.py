@@ -4,7 +4,7 @@ and one alias of a session has one at a time: the next begins when the last has 
 
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -150,14 +150,10 @@ class Memberships:
 
     def strand(self, session: "Session", left: Left) -> None:
         """The client is gone, and comes back to this session: who cannot tell then what it missed
-        has left. What was asked for is asked for anew.
+        has left.
         """
         for member in list(session.members.values()):
-            queue: deque[Any] = member.queue or deque()
-            for asked in [work for work in queue if isinstance(work, Past)]:
-                queue.remove(asked)
-            member.behind = dict.fromkeys(member.behind)
-            if not member.behind:
+            if not member.strand_all():
                 self.finish(member, left, tell=True)
 
     def end(self, session: "Session", left: Left) -> None:
@@ -227,7 +223,7 @@ class Memberships:
         was_over = member.has_left
         if session.members.get(member.alias) is member:
             del session.members[member.alias]
-        if member.token:  # it was answered, and what came then could not be said
+        if member.token:  # it was to go on here, and is over
             self._node.adoptable.pop(member.id, None)
         member.has_left = True
         member.parked = None

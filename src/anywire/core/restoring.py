@@ -9,50 +9,71 @@ parked; live. See docs/decisions/0027-who-comes-back-asks-for-what-it-missed.md.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from anywire.core.joining import check_here, park, read_of, replay, unpark
+from anywire.core.recovery import Recovery
 from anywire.errors import Refused
-from anywire.frames import Outcome, Position, Since
+from anywire.frames import Outcome, Past, Position, Since
 
 if TYPE_CHECKING:
     from anywire.core.member import Member
     from anywire.core.node import Node
 
 
-async def restore(node: "Node", member: "Member", since: Since) -> None:
-    """Say what was missed since then, and go live. Raises Refused where some of it is not known,
-    once the rest is said.
+class Restoring(msgspec.Struct):
+    """One reading for one member."""
+
+    asked: Past | None
+    """What it is for; None: the client is cut, and has not asked again."""
+
+
+async def restore(node: "Node", member: "Member", restoring: Restoring) -> None:
+    """Say what was missed, and go live; nothing of it when the client was cut meanwhile.
+
+    Raises Refused where some of it is not known, once the rest is said; what reading raises, once
+    the member is live all the same.
     """
-    session = member.session
-    machine = session.machine
     park(member)
     try:
-        while True:
-            breaks = node.breaks
-            read = {room.name: await read_of(node, room, since) for room in member.lacking()}
-            check_here(member)
-            if node.breaks == breaks:
-                break  # else what was read is of an epoch that is over: read again
+        read = await _read(node, member, restoring)
+        check_here(member)
     except BaseException:  # cancelled, too
         if not member.has_left:
-            go_live(member)
+            unpark(member, _others(member))
         raise
-    if session.is_adrift or session.machine is not machine:
+    if read is None:
         unpark(member, {})
-        raise Refused("lost", "the client was cut again, and will ask again")
+        return
     # From here on nothing is awaited: what is written is one piece of the client's order.
     for name, recovery in read.items():
         replay(member, member.rooms.get(name), recovery.records)
-    ends = {name: recovery.end for name, recovery in read.items()}
-    unpark(member, {**_others(member), **ends})
+    unpark(member, {**_others(member), **{name: recovery.end for name, recovery in read.items()}})
     for name, recovery in read.items():
         if recovery.outcome is not Outcome.RECOVERED:
             why = recovery.reason or "nobody said since when"
             raise Refused("lost", f'what was missed of "{name}" is not known: {why}')
 
 
-def go_live(member: "Member") -> None:
-    """Hear from now on, whatever was missed."""
-    unpark(member, _others(member))
+async def _read(
+    node: "Node", member: "Member", restoring: Restoring
+) -> Mapping[str, Recovery] | None:
+    """What was missed since the client asked last, by room; None: it is gone."""
+    while (asked := restoring.asked) is not None:
+        breaks = node.breaks
+        try:
+            read = await _read_since(node, member, asked.since)
+        except Exception:
+            if restoring.asked is not asked:
+                continue  # it is nobody's failure
+            raise
+        if restoring.asked is asked and node.breaks == breaks:
+            return read  # else it is of an epoch that is over, or of another question
+    return None
+
+
+async def _read_since(node: "Node", member: "Member", since: Since) -> Mapping[str, Recovery]:
+    return {room.name: await read_of(node, room, since) for room in member.lacking()}
 
 
 def _others(member: "Member") -> Mapping[str, Position]:

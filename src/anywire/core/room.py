@@ -220,13 +220,12 @@ class Room:
         node = self._node
         dirty = node.dirty
         for lane in self.lanes.values():
-            encoded = [self._encoded(lane, record, at) for record, at in run]
+            encoded = [self._encoded(lane.codec, lane.alias, record, at) for record, at in run]
             payloads = [payload for payload in encoded if payload is not None]
             if not payloads:
                 continue
             first = payloads[0]
-            rest = (*first.rest, *payloads[1:])
-            whole = Payload(first.data, is_text=first.is_text, rest=rest, counted=first.counted)
+            whole = Payload(first.data, is_text=first.is_text, rest=(*first.rest, *payloads[1:]))
             for division in lane.divisions.values():
                 joined = whole.framed(division.framing)
                 for session in division.members.values():
@@ -246,7 +245,7 @@ class Room:
         dirty = node.dirty
         but = record.but
         for lane in self.lanes.values():
-            payload = self._encoded(lane, record, at)
+            payload = self._encoded(lane.codec, lane.alias, record, at)
             if payload is None:
                 continue
             for division in lane.divisions.values():
@@ -262,14 +261,21 @@ class Room:
         if dirty:
             node.schedule()
 
-    def _encoded(self, lane: Lane, record: Record, at: At) -> Payload | None:
+    def tell(self, member: "Member", record: Record, at: At) -> None:
+        """Put one publication into the outbox of one member: one that lanes do not reach."""
+        session = member.session
+        payload = self._encoded(session.codec, member.alias, record, at)
+        if payload is not None:
+            session.enqueue(payload)
+
+    def _encoded(self, codec: Codec, alias: str, record: Record, at: At) -> Payload | None:
         """What a lane is told; None, and a line in the log, where its codec cannot say it: that
         hurts this publication on this lane, and nobody else.
         """
         try:
-            return self.encode(lane.codec, lane.alias, record, at)
+            return self.encode(codec, alias, record, at)
         except Exception:
-            log.exception('%s cannot say "%r" in %r', lane.codec.name, record.event, self)
+            log.exception('%s cannot say "%r" in %r', codec.name, record.event, self)
             return None
 
     def encode(self, codec: Codec, alias: str, record: Record, at: At) -> Payload:

@@ -325,8 +325,9 @@ class Session:
         if self.machine.caps & Cap.CATCH_UP:
             self.outbox.drop_uncounted()
         machine.received = self.machine.received
+        frames: Sequence[Frame] = ()
         if opening.follows:
-            cast(Following, machine).follow(self.machine)  # the opening says so
+            frames = cast(Following, machine).follow(self.machine, now)  # the opening says so
         self.machine = machine
         if not opening.is_claimed:
             # The one it showed, not the last one given: a peer may be cut twice before it hears.
@@ -340,6 +341,7 @@ class Session:
         if self.outbox.waiting:
             self.node.mark(self)
         self._watch(now)
+        self._take_all(frames)
         return True
 
     def swap(self, transport: Transport) -> None:
@@ -693,6 +695,7 @@ class Session:
         if self.machine.caps & Cap.ADOPT:
             self.node.dispatcher.lose(self, code, text, is_clean=is_clean)
         elif self.machine.caps & Cap.CATCH_UP:
+            self.outbox.clear()  # as if it had been on its way
             self.node.dispatcher.strand(self, code, text, is_clean=is_clean)
             if not self.members:
                 self.end(code, text, is_clean=is_clean)

@@ -138,8 +138,10 @@ class Adopting(Machine, Protocol):
 class Following(Machine, Protocol):
     """A machine whose opening `follows`."""
 
-    def follow(self, before: Machine) -> None:
-        """Go on as this one of the same wire: with what was settled, and what still waits."""
+    def follow(self, before: Machine, now: float) -> Sequence[Frame]:
+        """Go on as this one of the same wire: with what was settled, and what still waits. Returns
+        frames to go on with, behind the welcome.
+        """
         ...
 
 

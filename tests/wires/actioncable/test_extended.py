@@ -63,7 +63,7 @@ class Talk:
     def cut(self) -> list[Any]:
         """The client comes back; what it is told first."""
         before, self.machine = self.machine, _machine()
-        self.machine.follow(before)
+        self.over = self.machine.follow(before, 2.0)
         self.machine.heard(2.0)
         return self.told(Welcome("s1", "t2", 25.0, resumed=True))
 
@@ -124,9 +124,11 @@ BACK = {"type": "welcome", "sid": "s1~t2", "restored": True}
 def test_who_comes_back_is_told_which_subscriptions_stand_and_is_pinged() -> None:
     talk = Talk(STREAM)
     assert talk.cut() == [{**BACK, "restored_ids": [CHAT]}]
-    assert talk.machine.deadline() == 0.0
-    talk.machine.tick(2.0)
-    assert talk.due() == [{"type": "ping", "message": 2}]
+    assert not talk.over
+    # Not at once: clients without a position ask since the last ping.
+    assert (talk.machine.deadline(), talk.due()) == (5.0, [])
+    talk.machine.tick(5.0)
+    assert talk.due() == [{"type": "ping", "message": 5}]
     assert heard(talk.say("message", data='{"a":1}')) == [("message", [{"a": 1}])]
 
 
@@ -161,6 +163,7 @@ def test_a_confirmation_that_was_lost_is_said_again_once() -> None:
 def test_a_subscription_without_history_is_over_and_may_be_asked_for_anew() -> None:
     talk = Talk()
     assert talk.cut() == [{**BACK, "restored_ids": []}]
+    assert talk.over == [Leave(CHAT, code="lost", text="the client was cut")]
     assert not talk.say("message", data="{}")
     [join] = talk.say("subscribe")
     assert isinstance(join, Join)
@@ -174,6 +177,21 @@ def test_a_first_message_that_may_be_lost_is_asked_for_anew_unless_the_client_ha
             talk.say("message", data="{}")
         [welcome] = talk.cut()
         assert welcome["restored_ids"] == [CHAT] * has_spoken
+        assert len(talk.over) == (not has_spoken)
+
+
+def test_who_has_heard_a_confirmation_has_the_message_that_came_with_it() -> None:
+    told = Talk().told(Joined(None, CHAT, Body.of("hello"), Outcome.RECOVERED))
+    assert kinds(told) == ["message", "confirm_subscription", "confirm_history"]
+
+
+def test_a_restored_subscription_may_be_asked_for_and_then_its_history_since_nothing() -> None:
+    talk = Talk(STREAM)
+    talk.cut()
+    talk.say("subscribe")
+    assert kinds(talk.due()) == ["confirm_subscription"]
+    [past] = talk.say("history")
+    assert isinstance(past, Past) and past.since == Since(last=0)
 
 
 def test_a_subscription_that_has_ended_is_not_restored() -> None:
@@ -185,6 +203,7 @@ def test_a_subscription_that_has_ended_is_not_restored() -> None:
             talk.say("unsubscribe")
         [welcome] = talk.cut()
         assert welcome["restored_ids"] == []
+        assert not talk.over
 
 
 def test_a_subscription_may_ask_for_what_it_missed() -> None:

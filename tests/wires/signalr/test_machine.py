@@ -66,7 +66,7 @@ def gone_on(before: SignalRMachine, limits: Limits | None = None, now: float = 5
     """The machine of the next transport, as a session resumes with it."""
     machine = SignalRMachine(Join(None, "chat", "chat"), limits or Limits(), RHYTHM, resumes=True)
     machine.received = before.received
-    machine.follow(before)
+    assert not machine.follow(before, now)
     machine.heard(now)
     return machine
 

@@ -93,7 +93,16 @@ EXTENDED = ExtendedCodec()
 class Extended:
     """What one conversation of the extended protocol has beside the base protocol."""
 
-    __slots__ = ("_asked", "_due", "_listing", "_restored", "_serial", "_streams", "_unheard")
+    __slots__ = (
+        "_asked",
+        "_due",
+        "_listing",
+        "_restored",
+        "_serial",
+        "_streams",
+        "_unheard",
+        "_unsure",
+    )
 
     codec: Codec = EXTENDED
 
@@ -107,6 +116,8 @@ class Extended:
         """Subscriptions that asked who is present."""
         self._restored: set[str] = set()
         """Subscriptions that were told as restored."""
+        self._unsure: set[str] = set()
+        """… and that the client may know nothing of."""
         self._unheard: set[str] = set()
         """Subscriptions whose confirmation brought a message, and whose client has not spoken to
         them since."""
@@ -117,7 +128,7 @@ class Extended:
         self._serial = before._serial  # what is answered late is then nobody's
         stand = {alias: streams for alias, streams in before._streams.items() if streams}
         self._streams = {alias: stand[alias] for alias in stand if alias not in before._unheard}
-        self._restored = set(self._streams)
+        self._restored, self._unsure = set(self._streams), set(self._streams)
         return self._restored
 
     # --- in -------------------------------------------------------------------------------------
@@ -151,9 +162,9 @@ class Extended:
         self._unheard.discard(alias)
 
     def is_unheard(self, alias: str) -> bool:
-        if alias not in self._restored:
+        if alias not in self._unsure:
             return False
-        self._restored.remove(alias)
+        self._unsure.remove(alias)
         return True
 
     def _history(self, alias: str, since: Since | None) -> Sequence[Frame]:
@@ -227,7 +238,7 @@ class Extended:
 
     def forget(self, alias: str) -> None:
         self._streams.pop(alias, None)
-        for about in (self._listing, self._restored, self._unheard):
+        for about in (self._listing, self._restored, self._unheard, self._unsure):
             about.discard(alias)
 
 

@@ -158,11 +158,14 @@ class ActionCableMachine:
         self._next = now + self._every
         return ()
 
-    def follow(self, before: Machine) -> None:
+    def follow(self, before: Machine, now: float) -> Sequence[Frame]:
+        """Subscriptions that the extension cannot restore are over."""
         assert isinstance(before, ActionCableMachine)  # the session is of one wire
         assert self._extension is not None and before._extension is not None
         self._subscriptions = set(self._extension.follow(before._extension))
-        self._next = 0.0  # a ping at once
+        self._next = now + self._every
+        over = (before._subscriptions or set()) - self._subscriptions
+        return [Leave(alias, code="lost", text="the client was cut") for alias in over]
 
     def heard(self, now: float) -> None:
         self._pulse.heard(now)
@@ -238,13 +241,14 @@ class ActionCableMachine:
                 return () if self._extension is None else self._extension.send(frame)
 
     def _joined(self, frame: Joined) -> Sequence[Payload]:
-        payloads = [words.confirm(frame.alias)]
-        if self._extension is not None:
-            payloads += self._extension.send(frame)
+        """With the extension the message comes first: who has heard the confirmation has it."""
+        said: list[Payload] = []
         if frame.data is not None:
             body: Body = frame.data.body()
-            payloads.append(self.codec.event(frame.alias, "message", body, At("")))
-        return payloads
+            said.append(self.codec.event(frame.alias, "message", body, At("")))
+        if self._extension is None:
+            return [words.confirm(frame.alias), *said]
+        return [*said, words.confirm(frame.alias), *self._extension.send(frame)]
 
     def _refused(self, frame: Refusal) -> Sequence[Payload]:
         told = () if self._extension is None else self._extension.send(frame)

@@ -134,13 +134,14 @@ class SignalRMachine:
         self._until: float | None = None
         self._due: list[Payload] = []
 
-    def follow(self, before: Machine) -> None:
+    def follow(self, before: Machine, now: float) -> Sequence[Frame]:
         """Go on as this one: what was settled stays so, and what waits is still completed."""
         assert isinstance(before, SignalRMachine)  # the session is of one wire
         self._codec, self.codec, self.caps = before._codec, before.codec, before.caps
         self._is_open, self._has_left = before._is_open, before._has_left
         self._until = before._until
         self._pending = before._pending
+        return ()
 
     @property
     def received(self) -> int:
