@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from anywire.body import Body
 from anywire.core.channel import Left
 from anywire.core.member import Member
 from anywire.core.restoring import Restoring, restore
 from anywire.frames import Past, Position, Reply, Since
+from anywire.limits import Limits
 from anywire.wires.base import Cap
 from tests.core.support import (
     BOXED,
@@ -131,6 +133,38 @@ async def test_what_waits_during_a_cut_is_what_has_no_position() -> None:
         assert told(again) == [30, 31]
         ask(again, {"time": bench.clock.wall() - 5})
         assert told(again) == [1, 2, 3, 4, "all"]
+
+
+async def test_who_waits_for_a_slow_client_goes_on_when_it_is_cut() -> None:
+    async with running(limits=Limits(outbox=1000)) as bench:
+        desk(bench)
+        peer = joined(bench)
+        peer.transport.is_stuck = True
+        member = peer.session.members["log"]
+        await member.send("said", 1)
+        bench.flush()
+        sending = asyncio.create_task(member.send("said", "x" * 600))
+        await turns()
+        assert not sending.done()
+        peer.cut()
+        await turns()
+        assert sending.done()
+
+
+async def test_who_waits_behind_answers_that_are_void_goes_on_when_the_client_is_back() -> None:
+    async with running(limits=Limits(outbox=1000)) as bench:
+        desk(bench)
+        peer = joined(bench)
+        member = peer.session.members["log"]
+        peer.cut()
+        peer.session.send(Reply(7, "log", Body.of("x" * 600)))
+        sending = asyncio.create_task(member.send("said", 1))
+        await turns()
+        assert not sending.done()
+        again = back(bench, peer)
+        await turns()
+        assert sending.done()
+        assert told(again) == [1]
 
 
 async def test_who_cannot_catch_up_has_left_with_the_connection() -> None:

@@ -696,6 +696,7 @@ class Session:
             self.node.dispatcher.lose(self, code, text, is_clean=is_clean)
         elif self.machine.caps & Cap.CATCH_UP:
             self.outbox.clear()  # as if it had been on its way
+            self._wake()
             self.node.dispatcher.strand(self, code, text, is_clean=is_clean)
             if not self.members:
                 self.end(code, text, is_clean=is_clean)
