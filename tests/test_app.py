@@ -97,7 +97,8 @@ def test_the_default_wires_are_all_of_ours() -> None:
     assert actioncable == ["/cable"]
     requests = [f"/ws/{carrier}" for carrier in ("events", "stream", "poll") for _ in "GP"]
     assert own + raw == ["/ws", *requests, "/raw/{address}"]
-    assert set(signalr) == {"/signalr/{address}", "/signalr/{address}/negotiate"}
+    hub = "/signalr/{address}"
+    assert set(signalr) == {hub, f"{hub}/", f"{hub}/negotiate"}
     assert set(socketio) == {"/socket.io", "/socket.io/"}
     assert all(path.startswith("/sockjs/{address}") for path in sockjs)
     assert set(phoenix) == {"/socket/longpoll", "/socket/websocket"}
