@@ -1,9 +1,10 @@
 """Tests of anywire.core.restoring: who comes back to its session asks for what it missed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -30,10 +31,13 @@ from tests.core.test_joining import LateBroker, at, published
 
 WIRE = FULL | Cap.CATCH_UP
 KEEP = 100
+Gate = asyncio.Future[None]
 
 
-def desk(bench: Bench, pattern: str = "log", **options: Any) -> list[str]:
-    """A channel with history; what its handlers did."""
+def desk(
+    bench: Bench, pattern: str = "log", *, gate: Gate | None = None, **options: Any
+) -> list[str]:
+    """A channel with history; what its handlers did. `gate`: what `leave` waits for."""
     log: list[str] = []
     channel = bench.channel(pattern, **{"history": KEEP, **options})
 
@@ -42,8 +46,10 @@ def desk(bench: Bench, pattern: str = "log", **options: Any) -> list[str]:
         log.append("join")
 
     @channel.leave
-    def leave(member: Member, why: Left) -> None:
+    async def leave(member: Member, why: Left) -> None:
         log.append(f"leave {why.code}")
+        if gate is not None:
+            await gate
 
     return log
 
@@ -84,6 +90,41 @@ async def position(bench: Bench, room: str = "log") -> dict[str, Any]:
     """Where a client stands that has heard everything so far."""
     _, end, _ = await bench.node.history.since(room, Since(last=0), 1)
     return at(end.offset, end.epoch, room)
+
+
+class Scene(NamedTuple):
+    """A client that is back, and where it stood when it was cut."""
+
+    bench: Bench
+    broker: LateBroker
+    client: Peer
+    stood: dict[str, Any]
+    log: list[str]
+
+    async def begin(self) -> None:
+        """It asks, and the reading is under way."""
+        self.broker.is_late = True
+        ask(self.client, self.stood)
+        await turns()
+
+    async def end(self) -> None:
+        """All that is under way comes."""
+        await self.broker.settle(Random(1))
+        await turns()
+
+
+@asynccontextmanager
+async def returned(missed: int = 0, gate: Gate | None = None) -> AsyncIterator[Scene]:
+    """A client that was cut, missed so much, is back, and has asked nothing yet."""
+    broker = LateBroker()
+    broker.is_late = False
+    async with running(broker=broker) as bench:
+        log = desk(bench, gate=gate)
+        peer = joined(bench)
+        stood = await position(bench)
+        peer.cut()
+        await published(bench, missed)
+        yield Scene(bench, broker, back(bench, peer), stood, log)
 
 
 # --- what goes on ---------------------------------------------------------------------------------
@@ -273,15 +314,11 @@ async def test_who_came_and_went_meanwhile_is_told_in_its_order() -> None:
 async def test_who_cannot_say_where_it_stands_is_told_so_and_hears_what_is_new(
     since: dict[str, Any],
 ) -> None:
-    async with running() as bench:
-        desk(bench)
-        peer = joined(bench)
-        peer.cut()
-        again = back(bench, peer)
-        ask(again, since)
-        assert told(again) == ["lost"]
-        await published(bench, 1)
-        assert told(again) == [1]
+    async with returned() as scene:
+        ask(scene.client, since)
+        assert told(scene.client) == ["lost"]
+        await published(scene.bench, 1)
+        assert told(scene.client) == [1]
 
 
 async def test_what_is_kept_no_more_is_told_as_lost_behind_what_is() -> None:
@@ -297,22 +334,18 @@ async def test_what_is_kept_no_more_is_told_as_lost_behind_what_is() -> None:
 
 
 async def test_a_history_that_cannot_be_read_is_refused_and_the_member_goes_live() -> None:
-    async with running() as bench:
-        desk(bench)
-        peer = joined(bench)
-        peer.cut()
-        again = back(bench, peer)
-        history, bench.node.history = bench.node.history, _Broken()
-        ask(again, {"time": 1.0})
-        bench.node.history = history
-        [code] = told(again)
-        assert code == "internal"
-        await published(bench, 1)
-        assert told(again) == [1]
+    async with returned() as scene:
+        node = scene.bench.node
+        history, node.history = node.history, _Broken()
+        ask(scene.client, scene.stood)
+        node.history = history
+        assert told(scene.client) == ["internal"]
+        await published(scene.bench, 1)
+        assert told(scene.client) == [1]
 
 
 class _Broken:
-    gate: asyncio.Future[None] | None = None
+    gate: Gate | None = None
 
     async def since(self, *_: object) -> Any:
         if self.gate is not None:
@@ -321,19 +354,12 @@ class _Broken:
 
 
 async def test_a_hole_in_the_deliveries_does_not_end_the_waiting() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        desk(bench)
-        peer = joined(bench)
-        await published(bench, 1)
-        peer.cut()
-        again = back(bench, peer)
-        bench.node.broken("log", None)
-        await published(bench, 1, start=2)
-        assert told(again) == ["Gap"]
-        ask(again, {"time": bench.clock.wall() - 5})
-        assert told(again)[-3:] == [1, 2, "all"]
+    async with returned(missed=1) as scene:
+        scene.bench.node.broken("log", None)
+        await published(scene.bench, 1, start=2)
+        assert told(scene.client) == ["Gap"]
+        ask(scene.client, scene.stood)
+        assert told(scene.client) == [1, 2, "all"]
 
 
 # --- in the middle of something -------------------------------------------------------------------
@@ -342,7 +368,7 @@ async def test_a_hole_in_the_deliveries_does_not_end_the_waiting() -> None:
 async def test_who_asks_while_a_handler_runs_is_answered_at_once() -> None:
     async with running() as bench:
         channel = bench.channel("log", history=KEEP)
-        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gate: Gate = asyncio.get_running_loop().create_future()
 
         @channel.on("say")
         async def say(member: Member) -> None:
@@ -363,53 +389,33 @@ async def test_who_asks_while_a_handler_runs_is_answered_at_once() -> None:
 
 
 async def test_who_asks_again_during_the_reading_is_answered_once_with_what_it_asked_last() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        desk(bench)
-        peer = joined(bench)
-        peer.cut()
-        await published(bench, 2)
-        stood = await position(bench)
-        await published(bench, 1, start=3)
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, {"time": 1.0})
+    async with returned(missed=2) as scene:
+        later = await position(scene.bench)
+        await published(scene.bench, 1, start=3)
+        await scene.begin()
+        ask(scene.client, later, ref="h2")
         await turns()
-        ask(again, stood, ref="h2")
-        await turns()
-        assert told(again) == ["busy"]
-        await broker.settle(Random(1))
-        await turns()
-        news = again.news()
+        assert told(scene.client) == ["busy"]
+        await scene.end()
+        news = scene.client.news()
         assert [one["t"] for one in news] == ["Event", "Reply"]
         assert (news[0]["args"], news[1]["ref"]) == ([3], "h2")
 
 
 async def test_what_a_member_says_meanwhile_is_done_and_heard_behind_what_it_missed() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        channel = bench.channel("log", history=KEEP)
+    async with returned(missed=1) as scene:
+        [channel] = scene.bench.channels
 
         @channel.on("say")
         async def say(member: Member, number: int) -> None:
             await member.room.publish("said", number)
 
-        peer = joined(bench)
-        stood = await position(bench)
-        peer.cut()
-        await published(bench, 1)
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, stood)
+        await scene.begin()
+        scene.client.push("log", "say", 2)
         await turns()
-        again.push("log", "say", 2)
-        await turns()
-        assert told(again) == []
-        await broker.settle(Random(1))
-        await turns()
-        assert told(again) == [1, 2, "all"]
+        assert told(scene.client) == []
+        await scene.end()
+        assert told(scene.client) == [1, 2, "all"]
 
 
 @pytest.mark.parametrize("asks", [1, 2, 3])
@@ -451,182 +457,113 @@ async def test_a_cut_in_the_middle_of_the_reading_loses_and_doubles_nothing(
 async def test_the_client_that_is_gone_when_all_is_read_asks_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        desk(bench)
-        peer = joined(bench)
-        stood = await position(bench)
-        peer.cut()
-        await published(bench, 1)
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, stood)
-        await turns()
-        again.cut()
-        await broker.settle(Random(1))
-        await turns()
-        more = back(bench, again)
-        assert told(more) == []
-        ask(more, stood)
-        assert told(more) == [1, "all"]
+    async with returned(missed=1) as scene:
+        await scene.begin()
+        scene.client.cut()
+        await scene.end()
+        again = back(scene.bench, scene.client)
+        assert told(again) == []
+        ask(again, scene.stood)
+        assert told(again) == [1, "all"]
     assert not caplog.records
 
 
 @pytest.mark.parametrize("asks_first", [True, False])
 async def test_a_reading_that_fails_after_a_cut_is_nobodys_failure(asks_first: bool) -> None:
-    async with running() as bench:
-        desk(bench)
-        peer = joined(bench)
-        stood = await position(bench)
-        peer.cut()
-        await published(bench, 2)
-        again = back(bench, peer)
-        history = bench.node.history
-        bench.node.history = broken = _Broken()
+    async with returned(missed=2) as scene:
+        node = scene.bench.node
+        history = node.history
+        node.history = broken = _Broken()
         broken.gate = asyncio.get_running_loop().create_future()
-        ask(again, stood)
+        ask(scene.client, scene.stood)
         await turns()
-        again.cut()
-        more = back(bench, again)
-        bench.node.history = history
+        scene.client.cut()
+        again = back(scene.bench, scene.client)
+        node.history = history
         if asks_first:
-            ask(more, stood, ref="h2")
+            ask(again, scene.stood, ref="h2")
         broken.gate.set_result(None)
         await turns()
-        await published(bench, 1, start=3)
+        await published(scene.bench, 1, start=3)
         if asks_first:
-            assert told(more) == [1, 2, "all", 3]
+            assert told(again) == [1, 2, "all", 3]
         else:
-            assert told(more) == []
-            ask(more, stood, ref="h2")
-            assert told(more) == [1, 2, 3, "all"]
+            assert told(again) == []
+            ask(again, scene.stood, ref="h2")
+            assert told(again) == [1, 2, 3, "all"]
 
 
 async def test_a_second_room_with_history_is_asked_for_too_when_the_reading_is_cut() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        desk(bench)
-        peer = joined(bench)
-        stood = await position(bench)
-        peer.cut()
-        again = back(bench, peer)
-        await again.session.members["log"].enter("side")
-        side = await position(bench, "log/side")
-        await published(bench, 1, room="log/side")  # on its way, and never heard
-        bench.flush()
-        broker.is_late = True
-        ask(again, stood)
-        await turns()
-        again.cut()
-        more = back(bench, again)
-        both = {"positions": {**stood["positions"], **side["positions"]}}
-        ask(more, both, ref="h2")
-        await broker.settle(Random(1))
-        await turns()
-        assert told(more) == [1, "all"]
+    async with returned() as scene:
+        await scene.client.session.members["log"].enter("side")
+        side = await position(scene.bench, "log/side")
+        await published(scene.bench, 1, room="log/side")  # on its way, and never heard
+        scene.bench.flush()
+        await scene.begin()
+        scene.client.cut()
+        again = back(scene.bench, scene.client)
+        both = {"positions": {**scene.stood["positions"], **side["positions"]}}
+        ask(again, both, ref="h2")
+        await scene.end()
+        assert told(again) == [1, "all"]
 
 
 async def test_what_came_during_a_reading_that_is_nobodys_is_asked_for_too() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        desk(bench)
-        peer = joined(bench)
-        stood = await position(bench)
-        peer.cut()
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, stood)
-        await turns()
-        await published(bench, 1)
-        broker.deliver()
-        again.cut()
-        more = back(bench, again)
-        await broker.settle(Random(1))
-        await turns()
-        assert told(more) == []
-        ask(more, stood)
-        assert told(more) == [1, "all"]
+    async with returned() as scene:
+        await scene.begin()
+        await published(scene.bench, 1)
+        scene.broker.deliver()
+        scene.client.cut()
+        again = back(scene.bench, scene.client)
+        await scene.end()
+        assert told(again) == []
+        ask(again, scene.stood)
+        assert told(again) == [1, "all"]
 
 
 @pytest.mark.parametrize("is_cut", [True, False])
 async def test_who_leaves_during_the_reading_hears_nothing_while_its_handler_runs(
     is_cut: bool,
 ) -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        channel = bench.channel("log", history=KEEP)
-        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        @channel.leave
-        async def leave() -> None:
-            await gate
-
-        peer = joined(bench)
-        peer.cut()
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, {"time": 1.0})
-        await turns()
+    gate: Gate = asyncio.get_running_loop().create_future()
+    async with returned(gate=gate) as scene:
+        await scene.begin()
+        client = scene.client
         if is_cut:
-            again.cut()
-            again = back(bench, again)
-        again.say("Leave", alias="log")
-        await broker.settle(Random(1))
-        await turns()
-        await published(bench, 1)
-        assert [one for one in told(again) if one != "left"] == []
+            client.cut()
+            client = back(scene.bench, client)
+        client.say("Leave", alias="log")
+        await scene.end()
+        await published(scene.bench, 1)
+        assert [one for one in told(client) if one != "left"] == []
         gate.set_result(None)
         await turns()
-        assert "log" not in bench.node.rooms
+        assert "log" not in scene.bench.node.rooms
 
 
 async def test_a_session_that_ends_during_the_reading_leaves_nothing_behind() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        log = desk(bench)
-        peer = joined(bench)
-        peer.cut()
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, {"time": 1.0})
-        await turns()
-        again.cut()
-        again.session.close(4403, "enough")
-        await broker.settle(Random(1))
-        await turns()
-        assert log == ["join", "leave 4403"]
-        assert "log" not in bench.node.rooms
+    async with returned() as scene:
+        await scene.begin()
+        scene.client.cut()
+        scene.client.session.close(4403, "enough")
+        await scene.end()
+        assert scene.log == ["join", "leave 4403"]
+        assert "log" not in scene.bench.node.rooms
 
 
 async def test_what_a_codec_cannot_say_is_left_out_wherever_it_comes() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        desk(bench)
-        peer = joined(bench)
-        stood = await position(bench)
-        codec = peer.session.codec
+    async with returned(missed=2) as scene:
+        codec = scene.client.session.codec
         assert isinstance(codec, TestCodec)
         codec.unsayable = 1, 3
-        peer.cut()
-        await published(bench, 2)
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, stood)
+        await scene.begin()
+        scene.broker.under_way.pop().set_result(None)
         await turns()
-        broker.under_way.pop().set_result(None)
-        await turns()
-        broker.is_late = False
-        await published(bench, 2, start=3)  # parked
-        await broker.settle(Random(1))
-        await turns()
-        await published(bench, 1, start=5)
-        assert told(again) == [2, 4, "all", 5]
+        scene.broker.is_late = False
+        await published(scene.bench, 2, start=3)  # parked
+        await scene.end()
+        await published(scene.bench, 1, start=5)
+        assert told(scene.client) == [2, 4, "all", 5]
 
 
 async def test_who_is_not_restored_by_its_wire_has_left() -> None:
@@ -644,68 +581,40 @@ async def test_who_is_not_restored_by_its_wire_has_left() -> None:
 
 
 async def test_a_member_that_leaves_meanwhile_hears_nothing() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        log = desk(bench)
-        peer = joined(bench)
-        stood = await position(bench)
-        peer.cut()
-        await published(bench, 1)
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, stood)
-        await turns()
-        again.say("Leave", alias="log")
-        await broker.settle(Random(1))
-        await turns()
-        assert told(again) == ["left"]
-        assert log == ["join", "leave left"]
-        assert "log" not in bench.node.rooms
+    async with returned(missed=1) as scene:
+        await scene.begin()
+        scene.client.say("Leave", alias="log")
+        await scene.end()
+        assert told(scene.client) == ["left"]
+        assert scene.log == ["join", "leave left"]
+        assert "log" not in scene.bench.node.rooms
 
 
 async def test_reading_that_is_cancelled_leaves_a_member_that_hears() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        desk(bench)
-        peer = joined(bench)
-        peer.cut()
-        again = back(bench, peer)
-        broker.is_late = True
-        member = again.session.members["log"]
+    async with returned() as scene:
+        scene.broker.is_late = True
+        member = scene.client.session.members["log"]
         question = Restoring(Past("h", "log", Since(time=1.0), 0))
-        task = asyncio.create_task(restore(bench.node, member, question))
+        task = asyncio.create_task(restore(scene.bench.node, member, question))
         await turns()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        broker.is_late = False
-        await published(bench, 1)
-        assert told(again) == [1]
+        scene.broker.is_late = False
+        await published(scene.bench, 1)
+        assert told(scene.client) == [1]
 
 
 async def test_a_room_of_another_epoch_is_read_again() -> None:
-    broker = LateBroker()
-    broker.is_late = False
-    async with running(broker=broker) as bench:
-        desk(bench)
-        peer = joined(bench)
-        stood = await position(bench)
-        peer.cut()
-        await published(bench, 1)
-        again = back(bench, peer)
-        broker.is_late = True
-        ask(again, stood)
-        await turns()
-        bench.node.broken("log", None)
+    async with returned(missed=1) as scene:
+        await scene.begin()
+        scene.bench.node.broken("log", None)
         for _ in range(2):  # there and back
-            broker.under_way.pop().set_result(None)
+            scene.broker.under_way.pop().set_result(None)
             await turns()
-        assert told(again) == []
-        await broker.settle(Random(1))
-        await turns()
-        assert [one for one in told(again) if one != "Gap"] == [1, "all"]
+        assert told(scene.client) == []
+        await scene.end()
+        assert [one for one in told(scene.client) if one != "Gap"] == [1, "all"]
 
 
 async def test_a_member_that_was_behind_when_it_was_cut_asks_for_all_of_it() -> None:
