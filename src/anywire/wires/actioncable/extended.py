@@ -46,6 +46,8 @@ _LATEST = 1e11
 _EVENTS = {"join": "$presence:join", "leave": "$presence:leave", "whisper": "$whisper"}
 """Commands that are events, by their names."""
 CONFIRMED = "confirm_history"
+_NONE: frozenset[str] = frozenset()
+"""What almost every conversation has; its sets are replaced, never changed."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -112,13 +114,13 @@ class Extended:
         """By identifier: the rooms with history that it streamed from when it was confirmed."""
         self._asked: dict[str, tuple[str, Since]] = {}
         """By ref: which subscription asked for history, and from where."""
-        self._listing: set[str] = set()
+        self._listing: frozenset[str] = _NONE
         """Subscriptions that asked who is present."""
-        self._restored: set[str] = set()
+        self._restored: frozenset[str] = _NONE
         """Subscriptions that were told as restored."""
-        self._unsure: set[str] = set()
+        self._unsure: frozenset[str] = _NONE
         """… and that the client may know nothing of."""
-        self._unheard: set[str] = set()
+        self._unheard: frozenset[str] = _NONE
         """Subscriptions whose confirmation brought a message, and whose client has not spoken to
         them since."""
         self._due: list[Payload] = []
@@ -128,7 +130,7 @@ class Extended:
         self._serial = before._serial  # what is answered late is then nobody's
         stand = {alias: streams for alias, streams in before._streams.items() if streams}
         self._streams = {alias: stand[alias] for alias in stand if alias not in before._unheard}
-        self._restored, self._unsure = set(self._streams), set(self._streams)
+        self._restored = self._unsure = frozenset(self._streams)
         return self._restored
 
     # --- in -------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ class Extended:
             case "history":
                 return self._history(alias, since_of(command.history))
             case "presence":
-                self._listing.add(alias)
+                self._listing |= {alias}
                 return (Presence(alias, {}, {}, whole=True),)
             case "join" | "leave":
                 about = command.presence if isinstance(command.presence, dict) else {}
@@ -159,12 +161,13 @@ class Extended:
                 return ()
 
     def spoken_to(self, alias: str) -> None:
-        self._unheard.discard(alias)
+        if alias in self._unheard:
+            self._unheard -= {alias}
 
     def is_unheard(self, alias: str) -> bool:
         if alias not in self._unsure:
             return False
-        self._unsure.remove(alias)
+        self._unsure -= {alias}
         return True
 
     def _history(self, alias: str, since: Since | None) -> Sequence[Frame]:
@@ -186,17 +189,17 @@ class Extended:
                 return (self._welcome(frame),)
             case Joined():
                 if frame.data is not None:
-                    self._unheard.add(frame.alias)
+                    self._unheard |= {frame.alias}
                 self._streams[frame.alias] = tuple(frame.positions)
                 if frame.outcome is Outcome.FRESH:
                     return ()
                 is_lost = frame.outcome is Outcome.LOST
                 return (words.about(frame.alias, "reject_history" if is_lost else CONFIRMED),)
             case Presence():
-                self._listing.discard(frame.alias)
+                self._listing -= {frame.alias}
                 return (EXTENDED.presence(frame.alias, frame),)
             case Refusal(event="presence", alias=str() as alias) if alias in self._listing:
-                self._listing.discard(alias)
+                self._listing -= {alias}
                 return (_present(alias, {"type": "error"}),)
             case Reply():
                 return self._past(frame)
@@ -238,8 +241,11 @@ class Extended:
 
     def forget(self, alias: str) -> None:
         self._streams.pop(alias, None)
-        for about in (self._listing, self._restored, self._unheard, self._unsure):
-            about.discard(alias)
+        gone = {alias}
+        self._listing -= gone
+        self._restored -= gone
+        self._unsure -= gone
+        self._unheard -= gone
 
 
 def since_of(history: Any) -> Since | None:
