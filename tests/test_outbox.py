@@ -205,6 +205,16 @@ def test_an_acknowledgement_that_cannot_be_is_refused(count: int) -> None:
     assert (outbox.acked, outbox.kept) == (1, 10)
 
 
+def test_a_ring_that_is_cleared_has_lost_nothing_and_is_over_no_bound() -> None:
+    outbox = plain(bound=15)
+    for _ in range(2):
+        outbox.put(droppable())
+    outbox.put(entry())
+    assert outbox.has_dropped and outbox.is_overflown
+    outbox.clear()
+    assert not outbox.has_dropped and not outbox.is_overflown
+
+
 def test_what_waits_uncounted_can_be_taken_out() -> None:
     outbox = plain()
     entries = [entry(counted=number % 2 == 1) for number in range(5)]

@@ -188,6 +188,8 @@ class Outbox:
         self._kept = None
         self._forgotten = self.written
         self._allowed = self._bound
+        self._dropped = None
+        self.is_overflown = False
         self.waiting = self.kept = 0
 
     def _put_slowly(self, framed: Framed) -> bool:

@@ -388,7 +388,7 @@ async def test_who_asks_while_a_handler_runs_is_answered_at_once() -> None:
         assert told(again) == [1]
 
 
-async def test_who_asks_again_during_the_reading_is_answered_once_with_what_it_asked_last() -> None:
+async def test_who_asks_again_during_the_reading_hears_what_it_asked_first() -> None:
     async with returned(missed=2) as scene:
         later = await position(scene.bench)
         await published(scene.bench, 1, start=3)
@@ -398,8 +398,65 @@ async def test_who_asks_again_during_the_reading_is_answered_once_with_what_it_a
         assert told(scene.client) == ["busy"]
         await scene.end()
         news = scene.client.news()
-        assert [one["t"] for one in news] == ["Event", "Reply"]
-        assert (news[0]["args"], news[1]["ref"]) == ([3], "h2")
+        assert [one["t"] for one in news] == ["Event", "Event", "Event", "Reply"]
+        assert ([one["args"] for one in news[:3]], news[3]["ref"]) == ([[1], [2], [3]], "h")
+
+
+async def test_what_is_published_during_a_reading_that_is_nobodys_is_not_parked() -> None:
+    async with returned() as scene:
+        await scene.begin()
+        await published(scene.bench, 3)
+        scene.broker.deliver(3)
+        member = scene.client.session.members["log"]
+        scene.client.cut()
+        await published(scene.bench, 3, start=4)
+        scene.broker.deliver(3)
+        assert len(member.parked or ()) == 3
+        again = back(scene.bench, scene.client)
+        ask(again, scene.stood, ref="h2")
+        scene.broker.under_way[-1].set_result(None)
+        await turns()
+        scene.broker.under_way[-1].set_result(None)  # there and back: the second reading begins
+        await turns()
+        assert member.parked == []
+        await scene.end()
+        assert told(again) == [1, 2, 3, 4, 5, 6, "all"]
+
+
+async def test_who_leaves_the_room_that_is_read_goes_on_behind_the_reading() -> None:
+    async with returned() as scene:
+        member = scene.client.session.members["log"]
+        [channel] = scene.bench.channels
+
+        @channel.on("say")
+        async def say(number: int) -> int:
+            return number
+
+        hall = scene.bench.node.room("hall")
+        await member.enter(hall)
+        await scene.begin()
+        leaving = asyncio.create_task(member.exit(member.room))
+        await turns()
+        ask(scene.client, scene.stood, ref="h2")
+        scene.client.call("log", "say", 7, ref=9)
+        await scene.end()
+        await leaving
+        refs = [one["ref"] for one in scene.client.news() if one["t"] == "Reply"]
+        assert sorted(refs, key=str) == [9, "h", "h2"]
+
+
+async def test_who_moves_during_the_reading_to_another_room_with_history_stays() -> None:
+    async with returned() as scene:
+        member = scene.client.session.members["log"]
+        await member.enter("side")
+        await scene.begin()
+        leaving = asyncio.create_task(member.exit(member.room))
+        await turns()
+        scene.client.cut()
+        assert list(scene.client.session.members) == ["log"]
+        await scene.end()
+        await leaving
+        assert member.lacking() == [member.rooms["log/side"]]
 
 
 async def test_what_a_member_says_meanwhile_is_done_and_heard_behind_what_it_missed() -> None:

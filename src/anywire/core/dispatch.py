@@ -275,14 +275,13 @@ class Dispatcher:
             streaming.register(session, frame.ref, stream)
 
     def _restore(self, member: Member, frame: Past) -> None:
-        """One reading at a time: it goes on with what is asked last, and nobody else is answered
-        with what it finds.
-        """
+        """One reading at a time: a cut has made it nobody's, or it is for what was asked first."""
         session = member.session
         if member.restoring is not None:
-            before, member.restoring.asked = member.restoring.asked, frame
-            if before is not None:
-                _refuse_past(session, before, Refused("busy", "asked again meanwhile"))
+            if member.restoring.asked is None:
+                member.restoring.asked = frame
+            else:
+                _refuse_past(session, frame, Refused("busy", "it is being read"))
             return
         restoring = member.restoring = Restoring(frame)
 
@@ -290,12 +289,13 @@ class Dispatcher:
             member.restoring = None
             asked = restoring.asked
             if asked is None:
-                return  # the client was cut again, and will ask again
-            if error is None:
+                pass  # the client was cut again, and will ask again
+            elif error is None:
                 session.send(Reply(asked.ref, asked.alias))
             else:
                 where = f'history of "{member.channel.pattern}"'
                 _refuse_past(session, asked, refusal(error, where))
+            self.advance(member)  # what was asked while nothing was lacking any more
 
         self.stepper.start(restore(self._node, member, restoring), done, "anywire restore")
 

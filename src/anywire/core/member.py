@@ -281,7 +281,8 @@ class Member:
         while the node is still behind what was replayed, without what the replay had."""
         is_meant = not self.is_in(record.but)
         if self.parked is not None:
-            if is_meant:
+            is_for_nobody = self.restoring is not None and self.restoring.asked is None
+            if is_meant and not (is_for_nobody and self.behind.get(room.name, record) is None):
                 self.parked.append((record, at))
             return
         end = self.behind[room.name]
@@ -309,7 +310,7 @@ class Member:
         """
         if self.restoring is not None:
             self.restoring.asked = None
-        if self.behind:
+        if self.behind or self.restoring is not None:
             self.behind = {name: None for name, room in self.rooms.items() if room.is_kept()}
         return bool(self.behind)
 

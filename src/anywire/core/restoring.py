@@ -61,6 +61,7 @@ async def _read(
     """What was missed since the client asked last, by room; None: it is gone."""
     while (asked := restoring.asked) is not None:
         breaks = node.breaks
+        _drop(member)
         try:
             read = await _read_since(node, member, asked.since)
         except Exception:
@@ -70,6 +71,16 @@ async def _read(
         if restoring.asked is asked and node.breaks == breaks:
             return read  # else it is of an epoch that is over, or of another question
     return None
+
+
+def _drop(member: "Member") -> None:
+    """What is parked of rooms that are read from here on is in their history."""
+    lacking = {room.name for room in member.lacking()}
+    member.parked = [
+        entry
+        for entry in member.parked or ()
+        if not isinstance(entry, tuple) or entry[0].room not in lacking
+    ]
 
 
 async def _read_since(node: "Node", member: "Member", since: Since) -> Mapping[str, Recovery]:

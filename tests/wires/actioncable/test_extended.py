@@ -139,7 +139,8 @@ def test_a_restored_subscription_asks_and_hears_whether_all_is_there(history: An
     for code, kind in (("", "confirm_history"), ("lost", "reject_history")):
         [past] = talk.say("history", history=history)
         assert isinstance(past, Past)
-        assert past.since == (SINCE if history else Since(last=0))
+        time = SINCE.time if history else None
+        assert past.since == Since({STREAM: AT, "other": AT}, time)
         assert kinds(talk.told(Reply(past.ref, CHAT, None, code))) == [kind]
 
 
@@ -191,7 +192,27 @@ def test_a_restored_subscription_may_be_asked_for_and_then_its_history_since_not
     talk.say("subscribe")
     assert kinds(talk.due()) == ["confirm_subscription"]
     [past] = talk.say("history")
-    assert isinstance(past, Past) and past.since == Since(last=0)
+    assert isinstance(past, Past) and past.since == Since({STREAM: AT})
+
+
+def test_who_has_heard_nothing_of_a_stream_yet_stands_where_it_began() -> None:
+    talk = Talk(STREAM)
+    talk.cut()
+    [past] = talk.say("history", history={"since": 1_800_000_000})
+    assert isinstance(past, Past) and past.since.positions == {STREAM: AT}
+    later = {STREAM: {"epoch": "e", "offset": 9}}
+    [past] = talk.say("history", history={"since": 1_800_000_000, "streams": later})
+    assert isinstance(past, Past) and past.since.positions == {STREAM: Position(9, "e")}
+
+
+def test_an_answer_to_a_subscription_that_was_is_not_told_the_next_one() -> None:
+    talk = Talk(STREAM)
+    [past] = talk.say("history", history=HISTORY)
+    assert isinstance(past, Past)
+    talk.say("unsubscribe")
+    talk.say("subscribe")
+    talk.told(Joined(None, CHAT, positions={STREAM: AT}))
+    assert not talk.told(Reply(past.ref, CHAT, None, "left"))
 
 
 def test_a_subscription_that_has_ended_is_not_restored() -> None:

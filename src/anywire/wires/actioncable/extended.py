@@ -110,8 +110,9 @@ class Extended:
 
     def __init__(self) -> None:
         self._serial = 0
-        self._streams: dict[str, Sequence[str]] = {}
-        """By identifier: the rooms with history that it streamed from when it was confirmed."""
+        self._streams: dict[str, Mapping[str, Position]] = {}
+        """By identifier: the rooms with history that it streamed from when it was confirmed, and
+        where its client stood then."""
         self._asked: dict[str, tuple[str, Since]] = {}
         """By ref: which subscription asked for history, and from where."""
         self._listing: frozenset[str] = _NONE
@@ -171,11 +172,14 @@ class Extended:
         return True
 
     def _history(self, alias: str, since: Since | None) -> Sequence[Frame]:
-        if since is None:
-            if alias not in self._restored:
-                self._due.append(words.about(alias, "reject_history"))
-                return ()
-            since = Since(last=0)  # from now on
+        if alias in self._restored:
+            # Of a stream without a position it has heard nothing: it stands where it began. Its
+            # time is that of its own clock, when it heard a ping.
+            asked = since or Since()
+            since = Since({**self._streams[alias], **asked.positions}, asked.time)
+        elif since is None:
+            self._due.append(words.about(alias, "reject_history"))
+            return ()
         self._serial += 1
         ref = f"history {self._serial}"
         self._asked[ref] = (alias, since)
@@ -190,7 +194,7 @@ class Extended:
             case Joined():
                 if frame.data is not None:
                     self._unheard |= {frame.alias}
-                self._streams[frame.alias] = tuple(frame.positions)
+                self._streams[frame.alias] = frame.positions
                 if frame.outcome is Outcome.FRESH:
                     return ()
                 is_lost = frame.outcome is Outcome.LOST
@@ -242,6 +246,7 @@ class Extended:
     def forget(self, alias: str) -> None:
         self._streams.pop(alias, None)
         gone = {alias}
+        self._asked = {ref: one for ref, one in self._asked.items() if one[0] != alias}
         self._listing -= gone
         self._restored -= gone
         self._unsure -= gone
