@@ -21,8 +21,17 @@ PURE |= {"threading", "time"}
 # What steps a coroutine must know tasks; what waits (for a lock, for answers, for an outbox), locks
 # and futures; what flushes, the end of the loop's turn; what tells a client how its handler ended,
 # the one exception that is no error.
-CORE_WITH_ASYNCIO = {"calls", "dispatch", "entering", "flushing", "gathering", "node", "stepping"}
-CORE_WITH_ASYNCIO |= {"turn"}
+CORE_WITH_ASYNCIO = {
+    "calls",
+    "dispatch",
+    "entering",
+    "flushing",
+    "gathering",
+    "node",
+    "replaying",
+    "stepping",
+    "turn",
+}
 
 
 def imports(path: Path, package: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:

@@ -800,22 +800,6 @@ async def test_a_list_that_is_always_overtaken_is_taken_in_the_end() -> None:
         await broker.settle(Random(1))
 
 
-async def test_a_replay_that_would_fill_the_outbox_is_cut_to_the_newest_and_lost() -> None:
-    async with running(limits=Limits(outbox=2000)) as bench:
-        bench.channel("log", history=9)
-        room = bench.node.room("log")
-        first = await room.publish("said", "0")
-        assert first is not None
-        for number in range(1, 6):
-            await room.publish("said", str(number) * 300)
-        peer = bench.connect()
-        peer.join("log", since={"positions": {"log": [first.offset, first.epoch]}})
-        await turns(2)
-        answer, *replayed = peer.news()
-        assert (answer["outcome"], answer["reason"]) == ("LOST", "limit")
-        assert [one["args"][0][0] for one in replayed] == ["3", "4", "5"]
-
-
 async def test_who_waits_for_records_that_will_not_come_hears_the_new_epoch() -> None:
     broker = LateBroker()
     broker.is_late = False

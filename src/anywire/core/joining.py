@@ -12,10 +12,10 @@ from anywire.core.binding import Scope
 from anywire.core.entering import enter
 from anywire.core.member import Member
 from anywire.core.presence import PRESENCE, whole
-from anywire.core.recovery import Recovery, is_caught_up, is_new, recover
-from anywire.core.room import Room
+from anywire.core.recovery import Recovery, is_caught_up, is_new
+from anywire.core.replaying import missed, one_at_a_time, replay
 from anywire.errors import Refused
-from anywire.frames import At, Frame, Join, Joined, Outcome, Position, Record, Since
+from anywire.frames import At, Frame, Join, Joined, Outcome, Position, Record
 from anywire.wires.base import Cap
 
 if TYPE_CHECKING:
@@ -29,17 +29,25 @@ _LISTS = 8
 
 async def join(node: "Node", member: Member, frame: Join) -> None:
     """Make a member of who asked, answer, and replay. Raises what the `join` handler raises."""
-    session = member.session
     check_here(member)
     data = await authorised(member, frame)
     body = None if data is None else Body.of(data)
+    if member.since is None:
+        await _begin(node, member, frame, body)
+    else:
+        async with one_at_a_time(node, member.session):
+            await _begin(node, member, frame, body)
+
+
+async def _begin(node: "Node", member: Member, frame: Join, body: Body | None) -> None:
+    """The steps after the authorisation."""
+    session = member.session
     check_here(member)
     member.room = await enter(node, member, member.room)
     here: Mapping[str, Sequence[bytes]] | None = None
     while True:
         breaks = node.breaks
-        rooms = list(member.rooms.values())
-        read = {room.name: await read_of(node, room, member.since) for room in rooms}
+        read = await missed(node, list(member.rooms.values()), member.since)
         if member.channel.presence:
             here = await present(node, member)
         check_here(member)
@@ -86,35 +94,6 @@ def check_here(member: Member) -> None:
         raise Refused("left", "the membership ended before its join did")
 
 
-async def read_of(node: "Node", room: Room, since: Since | None) -> Recovery:
-    """What a member missed in one room. One that asked nothing begins at the present."""
-    if not room.is_kept():
-        return recover(room.name, since, None, ())
-    asked = since
-    if since is None or not (
-        room.name in since.positions or since.time is not None or since.last is not None
-    ):
-        asked = Since(last=0)
-    assert asked is not None
-    records, position, lost = await node.history.since(room.name, asked, node.limits.replay)
-    kept = _newest(records, node.limits.outbox // 2)
-    return recover(
-        room.name, since, (kept, position, lost if len(kept) == len(records) else "limit"), ()
-    )
-
-
-def _newest(records: Sequence[Record], bound: int) -> Sequence[Record]:
-    """The last of these records that fit into so many bytes: a replay may not fill an outbox, or
-    the client would be closed as too slow, come back, and be closed again.
-    """
-    size = 0
-    for count, record in enumerate(reversed(records)):
-        size += len(record.body.json) + sum(len(blob) for _, blob in record.body.blobs)
-        if size > bound:
-            return records[len(records) - count :]
-    return records
-
-
 def _outcome(recoveries: list[Recovery]) -> tuple[Outcome, str]:
     """One word for all rooms: lost if any is, recovered if any was asked for."""
     for outcome in (Outcome.LOST, Outcome.RECOVERED):
@@ -144,15 +123,6 @@ async def present(node: "Node", member: Member) -> Mapping[str, Sequence[bytes]]
 def _is_change(entry: Frame | tuple[Record, At], room: str) -> bool:
     """Whether somebody came to this room or went."""
     return isinstance(entry, tuple) and entry[0].event == PRESENCE and entry[0].room == room
-
-
-def replay(member: Member, room: Room | None, records: Iterable[Record]) -> None:
-    """Say what was published in a room, if the member is still in it."""
-    if room is None:
-        return
-    for record in records:
-        if not member.is_in(record.but):
-            room.tell(member, record, At(room.name, record.position))
 
 
 def without_presence(records: Iterable[Record]) -> Iterable[Record]:

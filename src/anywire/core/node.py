@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from anywire.body import Body
 from anywire.brokers.base import (
@@ -100,6 +101,8 @@ class Node:
         self.adoptable: dict[str, Member] = {}
         """Members that may go on in another session, by id."""
         self.rooms: dict[str, Room] = {}
+        self.replays: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By session, while one of its members catches up: see `replaying.one_at_a_time`."""
         self.flushing = flushing = Flushing()
         self.dirty, self.run = flushing.dirty, flushing.run
         self.mark, self.schedule = flushing.mark, flushing.schedule

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from anywire.core.joining import check_here, park, read_of, replay, unpark
+from anywire.core.joining import check_here, park, unpark
 from anywire.core.recovery import Recovery
+from anywire.core.replaying import missed, one_at_a_time, replay
 from anywire.errors import Refused
-from anywire.frames import Outcome, Past, Position, Since
+from anywire.frames import Outcome, Past, Position
 
 if TYPE_CHECKING:
     from anywire.core.member import Member
@@ -34,6 +35,11 @@ async def restore(node: "Node", member: "Member", restoring: Restoring) -> None:
     Raises Refused where some of it is not known, once the rest is said; what reading raises, once
     the member is live all the same.
     """
+    async with one_at_a_time(node, member.session):
+        await _catch_up(node, member, restoring)
+
+
+async def _catch_up(node: "Node", member: "Member", restoring: Restoring) -> None:
     park(member)
     try:
         read = await _read(node, member, restoring)
@@ -63,7 +69,7 @@ async def _read(
         breaks = node.breaks
         _drop(member)
         try:
-            read = await _read_since(node, member, asked.since)
+            read = await missed(node, member.lacking(), asked.since)
         except Exception:
             if restoring.asked is not asked:
                 continue  # it is nobody's failure
@@ -81,10 +87,6 @@ def _drop(member: "Member") -> None:
         for entry in member.parked or ()
         if not isinstance(entry, tuple) or entry[0].room not in lacking
     ]
-
-
-async def _read_since(node: "Node", member: "Member", since: Since) -> Mapping[str, Recovery]:
-    return {room.name: await read_of(node, room, since) for room in member.lacking()}
 
 
 def _others(member: "Member") -> Mapping[str, Position]:
