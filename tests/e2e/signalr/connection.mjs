@@ -151,11 +151,12 @@ scenario("a line that is cut ends the connection, and others are told", async (t
 scenario("who was cut comes back by itself, as somebody else, in no group", async (t) => {
   const [connection, line] = await t.openLine({ reconnects: SOON });
   const other = await t.open();
-  const [{ connectionId }, { back }] = [connection, comings(connection)];
+  const [{ connectionId }, { back, away }] = [connection, comings(connection)];
   const [group, method] = [t.name("group"), t.name("said")];
   await connection.invoke("JoinGroup", group);
   const said = hear(connection, method);
   await line.tell("cut");
+  await away.until(1); // a browser asks again by itself when it is cut only once
   await line.tell("mend");
   const [id] = await back.until();
   holds(id !== connectionId, "it has the same id");
