@@ -30,6 +30,7 @@ def who(hello: Hello) -> User:
 def offer(app: Anywire) -> None:
     """All channels."""
     rooms(app)
+    chats(app)
     logs(app)
     notes(app)
 
@@ -81,6 +82,16 @@ def rooms(app: Anywire) -> None:
         await member.enter(f"room:{data.get('room')}")
         await member.send("message", {"switched": data.get("room")})
 
+    @channel.on("stream")
+    async def stream(member: Member, data: dict[str, Any]) -> None:
+        await member.enter(f"room:{data.get('room')}")
+        await member.send("message", {"streaming": data.get("room")})
+
+    @channel.on("stop_stream")
+    async def stop_stream(member: Member, data: dict[str, Any]) -> None:
+        await member.exit(f"room:{data.get('room')}")
+        await member.send("message", {"stopped": data.get("room")})
+
     @channel.on("boom")
     async def boom(data: dict[str, Any]) -> None:
         raise RuntimeError("internal detail")
@@ -98,6 +109,15 @@ def rooms(app: Anywire) -> None:
         await member.close(text="remote")
 
 
+def chats(app: Anywire) -> None:
+    """`Chats::WebRoomChannel`, spelt as Rails spells the name of a channel in a module."""
+    channel = app.channel("cable-chats:web_room:{room}")
+
+    @channel.message
+    async def say(member: Member, room: str, data: object) -> None:
+        await member.room.publish("message", {"room": room, "said": data})
+
+
 def logs(app: Anywire) -> None:
     """`LogChannel`: a room with history and presence; one may be put out of it."""
     channel = app.channel("cable-log:{name}", history=100, presence=True)
@@ -108,7 +128,10 @@ def logs(app: Anywire) -> None:
 
     @channel.on("$presence:join")
     async def here(member: Member, data: dict[str, Any]) -> None:
-        await member.track(**data["info"])
+        info = data.get("info")
+        if not isinstance(info, dict):
+            raise Refused("invalid", "what is told of who is present, `info`, is an object")
+        await member.track(**info)
 
     @channel.on("$whisper")
     async def whisper(member: Member, data: object) -> None:

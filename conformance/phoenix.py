@@ -28,9 +28,10 @@ def who(hello: Hello) -> User:
 
 
 def offer(app: Anywire) -> None:
-    """The two channels."""
+    """The two channels, and one for who looks for leaks."""
     rooms(app)
     people(app)
+    standing(app)
 
 
 def people(app: Anywire) -> None:
@@ -125,3 +126,18 @@ def rooms(app: Anywire) -> None:
     @room.on("disconnect_me")
     async def disconnect_me(member: Member, *payload: object) -> None:
         await app.user(member.user.id).close("disconnect")
+
+
+def standing(app: Anywire) -> None:
+    """`standing`: what this server has of its clients, on all its mounts."""
+    channel = app.channel("phx-standing")
+
+    @channel.on("count")
+    async def count() -> dict[str, int]:
+        node = app.node
+        return {
+            "sessions": len(node.sessions),
+            "members": sum(len(session.members) for session in node.sessions.values()),
+            "rooms": len(node.rooms),
+            "users": len(node.users),
+        }

@@ -34,6 +34,8 @@ LARGEST = 1_000_000
 ORIGIN = "https://page.example"
 TIMEOUT = 8.0
 """Seconds until what is waited for will not come."""
+LOOKING = 0.05
+"""Seconds between two looks."""
 CLOSING = 1.0
 """Seconds that a server has to answer a close."""
 POLLING = "EIO=4&transport=polling"
@@ -43,6 +45,8 @@ PING, PONG, NOOP = "2", "3", "6"
 MOUNTS = ["/engine.io/", "/socket.io/"]
 NAMES = ["__proto__", "constructor", "toString", "hasOwnProperty", "__class__", "__init__"]
 """Of what every object of some language has."""
+NOBODY = {"sessions": 1, "members": 1, "rooms": 1, "users": 1}
+"""What a server has of its clients when there is only who asks."""
 REFUSALS = {
     0: "Transport unknown",
     1: "Session ID unknown",
@@ -67,6 +71,27 @@ class Served:
         port = urlsplit(self.url).port
         assert port is not None
         return port
+
+    async def standing(self) -> dict[str, int]:
+        """What it has of its clients, of which one asks this."""
+        url = f"ws{self.url.removeprefix('http')}/socket/websocket?vsn=2.0.0&user=looks"
+        async with asyncio.timeout(TIMEOUT), connect(url, compression=None, proxy=None) as socket:
+            await socket.send('["1","1","standing","phx_join",{}]')
+            await socket.send('["1","2","standing","count",{}]')
+            await socket.recv()
+            count = json.loads(await socket.recv())[4]["response"]
+        assert isinstance(count, dict)
+        return count
+
+    async def empties(self) -> dict[str, int]:
+        """Wait until nobody else is there; returns what it has at last."""
+        count = await self.standing()
+        for _ in range(round(TIMEOUT / LOOKING)):
+            if count == NOBODY:
+                break
+            await asyncio.sleep(LOOKING)
+            count = await self.standing()
+        return count
 
     def said(self) -> str:
         """What it has logged."""

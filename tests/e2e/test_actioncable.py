@@ -5,6 +5,7 @@ and AnyCable's, which speaks two protocols.
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -19,7 +20,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 CLIENTS = ["rails", "anycable", "extended"]
-LEAST = 22
+LEAST = 24
 APP = "conformance.app:app"
 
 
@@ -99,4 +100,16 @@ async def test_the_client_of_rails_comes_back_by_itself_when_the_server_does(sta
     # The client says once that it is a reconnection: to the one that is confirmed first.
     await client.line('{"connected":"one","reconnected":true}', timeout=20.0)
     await client.line('{"connected":"two","reconnected":false}')
+    assert await client.finish() == 0
+
+
+async def test_two_servers_with_one_hub_are_one_cable(stage: Stage, tmp_path: Path) -> None:
+    hub = {"ANYWIRE_HUB": str(tmp_path)}
+    urls = []
+    for name in ("here", "there"):
+        server = await stage.processes.anywire(name, "serve", APP, "--port", 0, env=hub)
+        urls.append((await server.line("Listening on http://")).split()[2])
+    client = await stage.processes.node("client", "actioncable/across.mjs", *urls)
+    await client.line('{"heard":"both ways"}')
+    await client.line('{"kicked":"at both"}')
     assert await client.finish() == 0

@@ -96,6 +96,35 @@ scenario("a subscription may stream from another room instead", async (t) => {
   same(await switcher.next(), [{ from: "anonymous", text: "back" }]);
 });
 
+scenario("a subscription streams from two rooms at once, and stops one and keeps the other", async (t) => {
+  const [first, second] = [t.name(), t.name()];
+  const [both, left, right] = [await t.room(first), await t.room(first), await t.room(second)];
+  same(await both.ask("stream", { room: second }), { streaming: second });
+  for (const [one, text] of [[left, "left"], [right, "right"], [left, "left again"]]) {
+    same(await one.ask("speak", { text }), { from: "anonymous", text });
+    same(await both.next(), [{ from: "anonymous", text }]);
+  }
+  same(await both.ask("stop_stream", { room: first }), { stopped: first });
+  same(await left.ask("speak", { text: "unheard" }), { from: "anonymous", text: "unheard" });
+  same(await right.ask("speak", { text: "heard" }), { from: "anonymous", text: "heard" });
+  same(await both.next(), [{ from: "anonymous", text: "heard" }]);
+  same(await both.ask("stop_stream", { room: first }), { stopped: first });
+  same(both.rejections.all, []);
+});
+
+scenario("a channel in a module is one, by the name that Rails gives it", async (t) => {
+  const room = t.name();
+  const [ana, bo, cy] = [t.cable(), t.cable(), t.cable()];
+  const heard = [];
+  for (const cable of [ana, bo]) heard.push(await cable.subscribed("Chats::WebRoomChannel", { room }));
+  heard.push(await cy.subscribed("chats:web_room", { room }));
+  heard[0].send({ text: "hi" });
+  for (const one of heard) same(await one.messages.until(1), [{ room, said: { text: "hi" } }]);
+  for (const channel of ["WebRoomChannel", "Chats::RoomChannel", "Chats::Web::RoomChannel"]) {
+    await cy.subscribe(channel, { room }).rejections.until(1);
+  }
+});
+
 scenario("an action that raises leaves the subscription alive and is told nobody", async (t) => {
   const room = await t.room();
   room.perform("boom");
