@@ -17,6 +17,7 @@ b'{"name":"a.png","data":"iVA="}'
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar, cast
 
@@ -40,8 +41,8 @@ class Body:
     """The arguments of one event, reply or item on the way out; each encoding is made at most once.
 
     `names` are the field names that `@channel.emits` declares, for wires that carry fields by name.
-    Raises ValueError for what JSON cannot hold: NaN, infinities, integers past 64 bits, unknown
-    types.
+    An integer past 64 bits goes out as a double. Raises ValueError for what JSON cannot hold: NaN,
+    infinities, unknown types.
     """
 
     __slots__ = ("_blobs", "_forms", "_json", "_values", "lone", "names")
@@ -177,6 +178,7 @@ class Form(Enum):
     MSGPACK = "msgpack"
     TEXT = "text"
     BYTES = "bytes"
+    QUERY = "query"
 
 
 class Shape(Enum):
@@ -190,7 +192,7 @@ class Args:
     """Arguments as a peer wrote them; the binder reads them, straight into the handler's types.
 
     `raw`: JSON or MessagePack text of the array (LIST) or the value (ONE); for TEXT and BYTES the
-    message itself.
+    message itself; for QUERY the JSON of an object of texts, which are read as what is wanted.
     """
 
     __slots__ = ("blobs", "form", "raw", "shape")
@@ -224,7 +226,7 @@ class Args:
     def value(self) -> object:
         """`raw` as one plain value, bytes in their places. Raises ValueError."""
         raw = self.raw
-        if self.form is Form.JSON:
+        if self.form is Form.JSON or self.form is Form.QUERY:
             return decode(raw, self.blobs)
         if self.form is Form.MSGPACK:
             value = _unpack(raw)
@@ -300,7 +302,9 @@ def _unpack(raw: Message | msgspec.Raw) -> Any:
 
 
 def check_plain(value: object, path: str = "arguments") -> None:
-    """Raise ValueError, naming the field, for decoded MessagePack that JSON could not hold."""
+    """Raise ValueError, naming the field, for decoded MessagePack that JSON could not hold. It has
+    times of its own (a timestamp), which go out as text.
+    """
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -331,7 +335,7 @@ def _one(body: Body) -> tuple[bytes, Blobs]:
 
 _SCALARS = frozenset((str, bool, type(None)))
 _LEAST, _MOST = -(2**63), 2**64 - 1  # what MessagePack and 64-bit peers hold
-_PLAIN = (str, int, bool, type(None), bytes)
+_PLAIN = (str, int, bool, type(None), bytes, datetime)
 
 
 def _is_unicode(text: str) -> bool:
@@ -389,7 +393,7 @@ def _slotted(value: Any, blobs: list[bytes]) -> object:
     if isinstance(value, float) and value - value != 0.0:
         raise ValueError(f"{value} has no place in JSON")
     if isinstance(value, int) and not _LEAST <= value <= _MOST:
-        raise ValueError(f"{value:.3e} is past 64 bits")
+        return float(value)  # a double, as which JavaScript had it and takes it (RFC 8259, 6)
     return value
 
 

@@ -64,6 +64,12 @@ class Outbox:
         self.is_overflown = False
         """The bound was crossed by what may not be dropped: close with 4408."""
 
+    @property
+    def is_too_full(self) -> bool:
+        """Whether more than the bound waits beside the largest entry: one alone may be larger."""
+        largest = max((framed.size for framed in self._waiting or ()), default=0)
+        return self.waiting - largest > self._allowed
+
     def put(self, framed: Framed) -> bool:
         """Append an entry; true when its session must be marked for a flush: the ring was empty, or
         is over its bound now.

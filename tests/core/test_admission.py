@@ -81,8 +81,12 @@ async def test_an_admission_that_need_not_wait_does_not() -> None:
         admit(bench.node, bench.wire, bench.hello()).send(None)
 
 
-async def test_a_refusal_is_said_in_the_wire_s_own_words() -> None:
+async def test_a_refusal_is_said_in_the_wire_s_own_words_and_stands_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     answer = await refused(Bench(authenticate=judged(Refused("name_missing", "say ?name="))))
+    assert "was refused: 'name_missing: say ?name='" in caplog.text
     assert (answer.code, answer.reason) == (4401, "forbidden name_missing say ?name=")
 
 

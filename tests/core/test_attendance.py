@@ -44,7 +44,31 @@ async def test_the_key_of_presence_may_be_the_application_s_own() -> None:
         assert channel.presence
 
 
-async def test_who_left_while_it_was_being_listed_is_not_listed() -> None:
+async def test_who_wants_to_be_listed_no_more_is_a_member_all_the_same() -> None:
+    async with running() as bench:
+        bench.channel("chat", presence=True)
+        peer, other = bench.connect(user="ana"), bench.connect(user="bo")
+        for one in (peer, other):
+            one.join("chat")
+        member = peer.session.members["chat"]
+        await member.untrack()  # it was not
+        await member.track(on="phone")
+        bench.flush()
+        other.news()
+        await member.untrack()
+        assert await bench.broker.list("chat") == {}
+        bench.flush()
+        (told,) = other.news()
+        assert (told["t"], list(told["left"])) == ("Presence", ["ana"])
+        assert not member.has_left
+        await member.update(on="desk")
+        assert list(await bench.broker.list("chat")) == ["ana"]
+        await member.update(self="a name that clients may say")
+        assert member.meta == {"on": "desk", "self": "a name that clients may say"}
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_who_left_while_it_was_being_listed_is_not_listed(leaves: bool) -> None:
     gate = asyncio.Event()
 
     class Slow(MemoryBroker):
@@ -59,7 +83,10 @@ async def test_who_left_while_it_was_being_listed_is_not_listed() -> None:
         member = peer.session.members["chat"]
         tracking = asyncio.create_task(member.track())
         await turns(2)
-        peer.cut()
+        if leaves:
+            peer.cut()
+        else:
+            await member.untrack()
         await turns(3)
         gate.set()
         await tracking

@@ -335,16 +335,16 @@ async def test_whatever_comes_starts_in_order_and_overlaps_only_as_it_may(
 
 
 async def test_more_events_than_may_wait_are_busy_and_too_many_of_them_close() -> None:
-    async with running() as bench:
+    async with running(limits=Limits(calls=80)) as bench:
         gate = Gate(bench.channel("desk"))
         peer = joined(bench)
         peer.call("desk", "wait", "a", ref="a")
         for number in range(64):
             peer.call("desk", "wait", str(number), ref=number)
         assert replies(peer) == []
-        for number in range(64):
+        for number in range(80):
             peer.call("desk", "wait", "late", ref=f"x{number}")
-        assert replies(peer) == [(f"x{number}", "busy") for number in range(64)]
+        assert replies(peer) == [(f"x{number}", "busy") for number in range(80)]
         assert peer.transport.closed is None
         peer.call("desk", "wait", "late", ref="last")
         assert peer.transport.closed == (4429, "too many events wait for their handlers")
@@ -352,7 +352,7 @@ async def test_more_events_than_may_wait_are_busy_and_too_many_of_them_close() -
 
 
 async def test_a_member_whose_events_move_on_may_overflow_again() -> None:
-    async with running(limits=Limits(waiting_events=2)) as bench:
+    async with running(limits=Limits(waiting_events=2, calls=2)) as bench:
         gate = Gate(bench.channel("desk"))
         peer = joined(bench)
         for name in "abc":

@@ -1,6 +1,7 @@
 """Fields: lists, lone objects and lone values into one row, in every form a wire has."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -186,6 +187,48 @@ def test_what_does_not_fit_is_refused_by_name(
             read(encode(args), PATH)
         assert caught.value.code == "invalid"
         assert caught.value.text.startswith(text)
+
+
+def query(text: str) -> Args:
+    return Args(msgspec.Raw(text.encode()), Form.QUERY)
+
+
+@pytest.mark.parametrize(
+    ("taker", "text", "row"),
+    [
+        (TICKS, '{"symbol":"7","every":"2.5"}', ("7", 2.5)),
+        (TICKS, '{"symbol":"A"}', ("A", 1.0)),
+        (fields(field("on", bool)), '{"on":"true"}', (True,)),
+        (fields(field("last", int | None)), '{"last":"null"}', (None,)),
+        (ORDER, '{"symbol":"s","amount":"4"}', (Order("s", 4),)),
+    ],
+)
+def test_texts_of_a_query_are_read_as_what_is_wanted(
+    taker: Fields, text: str, row: tuple[object, ...]
+) -> None:
+    assert taker.read(query(text), PATH) == row
+
+
+def test_a_text_of_a_query_that_is_not_what_is_wanted_is_refused_by_name() -> None:
+    with pytest.raises(Refused, match="Expected `float`, got `str` - at `every`"):
+        TICKS.read(query('{"symbol":"A","every":"often"}'), PATH)
+    with pytest.raises(Refused, match="unknown field `v`"):
+        TICKS.read(query('{"symbol":"A","v":"2"}'), PATH)
+
+
+def test_a_time_of_messagepack_is_a_time_and_goes_out_as_text() -> None:
+    noon = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    args = Args(msgspec.msgpack.encode([noon, {"at": noon}]), Form.MSGPACK, Shape.LIST)
+    assert fields(field("a", datetime), field("b", Any)).read(args, {}) == (noon, {"at": noon})
+    text = "2026-11-29T12:00:00Z"
+    assert args.body().values == (text, {"at": text})
+    with pytest.raises(Refused, match="Expected `str`"):
+        TEXT.read(Args(msgspec.msgpack.encode([noon]), Form.MSGPACK, Shape.LIST), {})
+
+
+def test_others_of_a_query_are_read_as_what_is_wanted() -> None:
+    taken = fields(field("a", int), others=int).read_all(query('{"a":"1","b":"2"}'), {})
+    assert (taken.row, taken.others) == ((1,), {"b": 2})
 
 
 def test_the_raw_part_of_an_envelope_is_read_in_place() -> None:

@@ -213,13 +213,13 @@ async def test_a_call_brings_the_answer_as_the_type_that_was_asked_for() -> None
             assert await task == expected
 
 
-async def test_an_answer_of_another_type_is_refused_as_invalid() -> None:
+async def test_an_answer_of_another_type_is_a_call_that_failed() -> None:
     async with running() as bench:
         bench.channel("desk")
         peer, member = joined(bench)
         task = await calling(member, returns=int)
         peer.say("Reply", ref=peer.news()[0]["ref"], alias="desk", data="x")
-        with pytest.raises(Refused, match='invalid: the answer to "confirm": Expected `int`'):
+        with pytest.raises(CallFailed, match='invalid: the answer to "confirm": Expected `int`'):
             await task
 
 
@@ -290,9 +290,9 @@ def test_an_answer_as_a_list_of_arguments_is_one_value_or_several() -> None:
     assert of(b"[1]", Shape.ONE) == [1]
     assert converted(None, object, "ask") is None
     for broken in ((b"{", Shape.ONE, Form.JSON), (b"1", Shape.LIST, Form.JSON)):
-        with pytest.raises(Refused, match="invalid"):
+        with pytest.raises(CallFailed, match="invalid"):
             of(*broken)
-    with pytest.raises(Refused, match="key 1 is not a string"):
+    with pytest.raises(CallFailed, match="key 1 is not a string"):
         of(msgspec.msgpack.encode({1: 2}), Shape.ONE, Form.MSGPACK)
 
 
@@ -305,7 +305,7 @@ async def test_an_answer_that_cannot_be_read_fails_the_call_and_nothing_else() -
             task = await calling(member)
             ref = peer.news()[0]["ref"]
             bench.node.dispatcher.reply(peer.session, Reply(ref, "desk", broken, code))
-            with pytest.raises(Refused, match="invalid"):
+            with pytest.raises(CallFailed, match="invalid"):
                 await task
 
 

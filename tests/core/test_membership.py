@@ -161,6 +161,29 @@ async def test_a_refused_join_leaves_no_member() -> None:
         assert told(peer) == [("Joined", "j", "")]
 
 
+async def test_the_log_says_why_a_join_was_refused_and_which_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "anywire")
+    async with running() as bench:
+        channel = bench.channel("desk")
+
+        @channel.join
+        async def join(seat: int) -> None:
+            pass
+
+        peer = bench.connect()
+        peer.join("desk")
+        peer.join("nowhere")
+        peer.push("desk", "sit")
+        told = [(record.levelname, record.getMessage()) for record in caplog.records]
+        assert [level for level, _ in told] == ["INFO", "INFO", "DEBUG"]
+        seat, nowhere, sit = [text for _, text in told]
+        assert "the join of 'desk' was refused: 'invalid: `seat` is missing" in seat
+        assert "the join of 'nowhere' was refused: 'unknown_address: " in nowhere
+        assert "the event 'sit' was refused: 'unknown_address: " in sit
+
+
 async def test_what_a_refused_member_says_is_not_heard() -> None:
     async with running() as bench:
         kept: list[Member] = []

@@ -39,6 +39,30 @@ async def test_a_stop_sends_everybody_away_for_a_little_while() -> None:
     assert len(bench.clock.deadlines) == 0
 
 
+async def test_a_stop_lets_handlers_end_what_they_do() -> None:
+    ended: list[object] = []
+    async with running(limits=Limits(stop=20.0)) as bench:
+        channel = bench.channel("desk")
+
+        @channel.on("work")
+        async def work(member: Member) -> None:
+            await asyncio.sleep(0.02)
+            await member.room.publish("worked")
+            ended.append("work")
+
+        @channel.leave
+        async def leave(member: Member, why: Left) -> None:
+            await asyncio.sleep(0.01)
+            await member.room.publish("left")
+            await asyncio.sleep(0.01)
+            ended.append(why.code)
+
+        peer = bench.connect()
+        peer.join("desk")
+        peer.push("desk", "work")
+    assert ended == ["work", 1001]
+
+
 async def test_a_stop_cancels_handlers_and_tells_who_waits_for_them() -> None:
     ended: list[object] = []
     async with running() as bench:

@@ -952,7 +952,7 @@ async def test_while_a_client_is_not_read_the_progress_of_its_reading_keeps_it_a
     assert idle(bench)
 
 
-async def test_a_burst_of_requests_with_too_long_answers_ends_with_the_first_too_many() -> None:
+async def test_a_burst_of_requests_with_too_long_answers_ends_with_the_second_too_many() -> None:
     bench = Bench(limits=Limits(outbox=1000))
     handled: list[int] = []
     channel = bench.channel("echo")
@@ -968,7 +968,37 @@ async def test_a_burst_of_requests_with_too_long_answers_ends_with_the_first_too
     for n in range(100):
         peer.call("echo", "big", ref=n)
     assert peer.transport.closed == (4408, "too slow")
-    assert len(handled) == 3
+    assert len(handled) == 4
+
+
+async def test_one_answer_that_is_larger_than_an_outbox_makes_nobody_slow() -> None:
+    bench = Bench(limits=Limits(outbox=1000))
+    channel = bench.channel("echo")
+
+    @channel.on("big")
+    async def big() -> str:
+        return "x" * 5000
+
+    @channel.on("small")
+    async def small() -> str:
+        return "x"
+
+    peer = bench.connect()
+    peer.join("echo")
+    for n in range(3):
+        bench.flush()
+        peer.news()
+        peer.call("echo", "big", ref=f"big{n}")
+        peer.call("echo", "small", ref=f"small{n}")
+        bench.flush()
+        bench.flush()
+        assert [one["ref"] for one in peer.news()] == [f"big{n}", f"small{n}"]
+    peer.transport.is_stuck = True
+    peer.call("echo", "big", ref="written")
+    bench.flush()
+    assert peer.transport.closed is None
+    peer.call("echo", "big", ref="too many")
+    assert peer.transport.closed == (4408, "too slow")
 
 
 # --- lanes ----------------------------------------------------------------------------------------

@@ -703,5 +703,28 @@ async def test_stop_cancels_each_once_however_long_it_takes_to_end() -> None:
     assert all(run.ends for run in runs)
 
 
+async def test_stop_lets_handlers_end_by_themselves_for_a_while_and_nothing_else() -> None:
+    stepper = Stepper()
+    ended: dict[str, BaseException | None] = {}
+
+    async def runs(turns_left: int) -> None:
+        await turns(turns_left)
+
+    def start(name: str, turns_left: int, *, is_handler: bool) -> None:
+        def done(_: object, error: BaseException | None) -> None:
+            ended[name] = error
+
+        stepper.start(runs(turns_left), done, name, is_handler=is_handler)
+
+    start("handler", 5, is_handler=True)
+    start("endless", 1_000_000_000, is_handler=True)
+    start("other", 5, is_handler=False)
+    await stepper.stop(0.05)
+    assert list(ended) == ["other", "handler", "endless"]
+    assert ended["handler"] is None
+    assert isinstance(ended["other"], asyncio.CancelledError)
+    assert isinstance(ended["endless"], asyncio.CancelledError)
+
+
 async def test_stop_of_a_stepper_that_runs_nothing_returns() -> None:
     await Stepper().stop()

@@ -160,7 +160,7 @@ async def test_arguments_that_do_not_fit_are_invalid() -> None:
         assert two["data"] == 3
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), 2**70, {1j}])
+@pytest.mark.parametrize("value", [object(), float("nan"), 10**400, {1j}])
 async def test_what_no_message_can_hold_is_a_bug_of_the_handler(
     value: object, caplog: pytest.LogCaptureFixture
 ) -> None:

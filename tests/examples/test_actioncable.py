@@ -162,6 +162,8 @@ async def test_a_call_of_the_server_is_not_in_the_protocol(app: Anywire) -> None
 
 
 SERVER = """
+import asyncio
+
 from anywire import ActionCable, Anywire, Left, Limits, Member
 
 app = Anywire(wires=[ActionCable()], limits=Limits(stop=1))
@@ -177,6 +179,11 @@ async def leave(member: Member, why: Left) -> None:
 async def do(member: Member, what: str) -> None:
     room, id = member.room, member.user.id
     await eval(what)
+
+
+@room.on("wait")
+async def wait() -> None:
+    await asyncio.sleep(0.02)
 """
 CLIENT = """
 import { createRequire } from "node:module";
@@ -192,6 +199,9 @@ const ways = {
   "consumer.disconnect()": () => consumer.disconnect(),
   "the connection is cut": () => consumer.connection.webSocket._socket.destroy(),
   "a message that is too large": () => room.send({ text: "x".repeat(100_000) }),
+  "far more actions at once than may wait": () => {
+    for (let actions = 0; actions < 400; actions += 1) room.perform("wait");
+  },
   "the server stops": () => console.log("stop it"),
 };
 const room = consumer.subscriptions.create("RoomChannel", {

@@ -162,6 +162,8 @@ async def test_what_differs_is_as_the_page_says(app: Anywire) -> None:
 
 
 SERVER = """
+import asyncio
+
 from anywire import Anywire, Left, Limits, Member, Phoenix
 
 app = Anywire(wires=[Phoenix()], limits=Limits(stop=1))
@@ -177,6 +179,11 @@ async def leave(member: Member, why: Left) -> None:
 async def do(member: Member, what: str) -> None:
     room, id = member.room, member.user.id
     await eval(what)
+
+
+@room.on("wait")
+async def wait() -> None:
+    await asyncio.sleep(0.02)
 """
 CLIENT = """
 import { Socket } from "phoenix";
@@ -192,6 +199,9 @@ const ways = {
   "a second join of its topic": () => socket.push(again),
   "socket.disconnect()": () => socket.disconnect(),
   "the connection is cut": () => socket.conn.terminate(),
+  "far more pushes at once than may wait": () => {
+    for (let pushes = 0; pushes < 400; pushes += 1) channel.push("wait", {});
+  },
   "the server stops": () => console.log("stop it"),
 };
 socket.onClose(({ code, reason }) => console.log("heard", "closed", code, reason));

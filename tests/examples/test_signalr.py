@@ -211,6 +211,8 @@ async def test_who_may_come_in_is_as_the_page_says(page: ModuleType) -> None:
 # ---- why somebody is gone
 
 SERVER = """
+import asyncio
+
 from anywire import Anywire, Left, Limits, Member, SignalR
 
 app = Anywire(
@@ -228,6 +230,11 @@ async def leave(member: Member, why: Left) -> None:
 async def do(member: Member, what: str) -> None:
     id = member.user.id
     await eval(what)
+
+
+@chat.on("wait")
+async def wait() -> None:
+    await asyncio.sleep(0.02)
 """
 CLIENT = """
 import { HttpTransportType, HubConnectionBuilder, LogLevel } from "@microsoft/signalr";
@@ -242,6 +249,10 @@ const ways = {
   "connection.stop()": () => connection.stop(),
   "the connection is cut": () => connection.connection.transport._webSocket._socket.destroy(),
   "nothing heard for `timeout` seconds": () => {},
+  "a message that is too large": () => connection.send("do", "x".repeat(70_000)),
+  "far more calls at once than may wait": () => {
+    for (let calls = 0; calls < 400; calls += 1) connection.send("wait").catch(() => {});
+  },
   "the server stops": () => console.log("stop it"),
 };
 const heard = (word) => (error) => console.log(word, error?.message ?? "");

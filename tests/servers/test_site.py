@@ -30,13 +30,15 @@ async def test_every_owner_answers_its_own_path() -> None:
             assert (await client.answer()).status == status
 
 
-async def test_a_foreign_page_reaches_no_carrier() -> None:
+async def test_a_foreign_page_reaches_no_carrier(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "anywire.servers.site")
     poll = Poll()
     async with strange(poll=poll) as server, dial(server) as client:
         client.send(request("/poll", "Origin: https://evil.example"))
         said = await client.answer()
         assert said.status in (403, 503)
         assert not poll.held.is_set()
+    assert "at '/poll' was refused: 'the origin" in caplog.text
 
 
 async def test_what_a_foreign_page_embeds_reaches_no_wire_though_it_bears_no_origin() -> None:

@@ -155,7 +155,8 @@ def conversation_of(arguments: argparse.Namespace) -> Conversation:
     """What is spoken. Raises UsageError."""
     offered: list[str] = arguments.subprotocol
     if arguments.wire in _SINGLE and arguments.join:
-        raise UsageError("--join needs a wire that joins: --wire anywire or socketio")
+        joining = "anywire, socketio, phoenix or actioncable"
+        raise UsageError(f"--join needs a wire that joins: --wire {joining}")
     if arguments.wire == "raw":
         return RawConversation(offered, is_json=arguments.json)
     known = KNOWN_SUBPROTOCOLS[arguments.wire]

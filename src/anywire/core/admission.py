@@ -107,6 +107,7 @@ async def admit(node: "Node", wire: Wire, hello: Hello) -> Admission:
             if opening.is_claimed and not node.resumable(wire, opening, opening.machine, user):
                 return wire.refuse(hello, Why(Reason.UNKNOWN, text="no such session"))
     except Refused as refused:
+        log.info("%s at %.200r was refused: %.300r", wire.name, hello.path, str(refused))
         why = Why(Reason.FORBIDDEN, code=refused.code, text=refused.text, data=refused.data)
         return wire.refuse(hello, why)
     except Exception:

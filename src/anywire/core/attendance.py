@@ -52,8 +52,15 @@ class Attendance:
         name = member.presence_key
         meta = referred(member.id, Body.of(member.meta or {}).json[1:-1])
         await node.presence.enter(room, node.id, name, member.id, meta, LEASE, keep)
-        if member.has_left:  # meanwhile, so that nobody else takes it off the list
+        if member.has_left or member.presence_key is None:  # meanwhile: nobody else takes it off
             await node.presence.exit(room, node.id, name, member.id, keep)
+
+    async def untrack(self, member: "Member") -> None:
+        """Take a member off the list, while it stays a member."""
+        key, member.presence_key = member.presence_key, None
+        if key is not None:
+            node, room, keep = self._node, member.room.name, member.channel.keep
+            await node.presence.exit(room, node.id, key, member.id, keep)
 
     def relist(self, room: str) -> None:
         """Deliveries of this room were broken: tell its members soon who is here, whole."""

@@ -90,8 +90,10 @@ class Conversion:
         except (ValueError, RecursionError) as error:
             raise refused(self.told(error, name)) from None
 
-    def from_text(self, text: str, name: str) -> object:
-        """A part of an address as this type: `"7"` is an int where one is wanted."""
+    def from_text(self, text: object, name: str) -> object:
+        """A part of an address, or texts of a query, as this type: `"7"` is an int where one is
+        wanted.
+        """
         try:
             return self._convert(text, strict=False)
         except ValueError as error:

@@ -7,6 +7,7 @@ first step of its handler.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Coroutine
 from inspect import isawaitable
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatcher", "Later"]
 
+log = logging.getLogger(__name__)
+
 
 class Dispatcher:
     """Hands frames to handlers; one per node."""
@@ -90,7 +93,8 @@ class Dispatcher:
             return
         drop_event(member, frame, Refused("busy", "too many events wait; send fewer at once"))
         member.overflows += 1
-        if member.overflows > session.hello.limits.waiting_events:
+        if member.overflows > session.hello.limits.calls:
+            log.info("session %s is closed: too many events of %r wait", session.id, member)
             session.close(4429, "too many events wait for their handlers", retry=1.0)
 
     def advance(self, member: Member) -> None:
@@ -174,7 +178,7 @@ class Dispatcher:
         if type(result) is not CoroutineType and not isinstance(result, Coroutine):
             turn.done(result, None)
             return True
-        task = self.stepper.start(result, turn.done, frame.event)
+        task = self.stepper.start(result, turn.done, frame.event, is_handler=True)
         if binder.uploads:
             turn.release()
         if task is not None and frame.ref is not None:

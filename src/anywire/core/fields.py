@@ -25,7 +25,9 @@ from anywire.nesting import is_too_deep_json
 REQUIRED: Any = msgspec.NODEFAULT
 Row = tuple[Any, ...]
 _Reader = Callable[[Any], Row]
+_Convert = Callable[[Conversion, object, str], object]
 _JSON, _MSGPACK, _TEXT, _BYTES = Form.JSON, Form.MSGPACK, Form.TEXT, Form.BYTES
+_QUERY = Form.QUERY
 _LIST = Shape.LIST
 _MAY_OPEN_OBJECT = frozenset("{ \t\r\n") | frozenset((b"{", b" ", b"\t", b"\r", b"\n"))
 
@@ -179,15 +181,16 @@ class Fields:
         if is_list:
             return self._from_values(cast(Sequence[object], value), path)
         first = self._first
+        convert = Conversion.from_text if form is _QUERY else Conversion.convert
         if value is None and not (first is not None and first.takes_none):
             return self._by_position(())
         if isinstance(value, dict) and not self._is_whole:
             if self._is_by_name(value):
-                return self._from_names(value, path)
+                return self._from_names(value, path, convert)
             if first is None or not first.takes_object:
                 unknown = next(name for name in value if name not in self._names)
                 raise refused(f"unknown field `{unknown:.40}`: {self._usage}")
-        return self._by_position((value,))
+        return self._by_position((value,), convert)
 
     def _from_values(self, values: Sequence[object], path: Mapping[str, str]) -> Taken:
         """By position; a lone object that does not fit so may hold the fields by name, as clients
@@ -224,7 +227,12 @@ class Fields:
             return first.default is not REQUIRED or not first.conversion.takes_object
         return self._names.issuperset(value)
 
-    def _from_names(self, value: dict[str, object], path: Mapping[str, str]) -> Taken:
+    def _from_names(
+        self,
+        value: dict[str, object],
+        path: Mapping[str, str],
+        convert: _Convert = Conversion.convert,
+    ) -> Taken:
         others = {}
         for name, item in value.items():
             if name in self._by_name:
@@ -237,27 +245,29 @@ class Fields:
             elif name in self._reserved:
                 raise refused(f"`{name:.40}` is no field: {self._usage}")
             else:
-                others[name] = cast(Conversion, self._others).convert(item, name)
+                others[name] = convert(cast(Conversion, self._others), item, name)
         row = [
-            field.conversion.convert(value[field.name], field.name)
+            convert(field.conversion, value[field.name], field.name)
             if field.name in value
             else self._default(field)
             for field in self.fields
         ]
         return Taken(tuple(row), (), others)
 
-    def _by_position(self, values: Sequence[object]) -> Taken:
+    def _by_position(
+        self, values: Sequence[object], convert: _Convert = Conversion.convert
+    ) -> Taken:
         count = self._count
         if len(values) > count and self._rest is None:
             raise refused(f"{len(values)} arguments where {count} fit: {self._usage}")
         row = [
-            field.conversion.convert(values[index], field.name)
+            convert(field.conversion, values[index], field.name)
             if index < len(values) and index < count
             else self._default(field)
             for index, field in enumerate(self.fields)
         ]
         rest = [
-            cast(Conversion, self._rest).convert(value, f"arguments[{index}]")
+            convert(cast(Conversion, self._rest), value, f"arguments[{index}]")
             for index, value in enumerate(values[count:], count)
         ]
         return Taken(tuple(row), tuple(rest))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from anywire.core.member import Member, converted
-from anywire.errors import Refused
+from anywire.errors import CallFailed
 from anywire.frames import Reply
 from anywire.wires.base import Cap
 
@@ -63,7 +63,7 @@ class Gathering:
             return
         try:
             value = converted(reply.data, object, "call")
-        except Refused:
+        except CallFailed:
             self._answers.missing.append(member.id)
         else:
             if reply.code:

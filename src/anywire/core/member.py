@@ -188,8 +188,8 @@ class Member:
         """Ask this member and await its answer, converted to `returns`.
 
         Not for a `join` handler: the client hears the question after the answer to its join. Raises
-        CallFailed `timeout`, `lost`, `busy` or the client's own code, Unsupported on a wire without
-        calls, Refused `invalid` when the answer is not what `returns` says.
+        CallFailed `timeout`, `lost`, `busy`, the client's own code, or `invalid` when the answer is
+        not what `returns` says; Unsupported on a wire without calls.
         """
         session = self.session
         if not session.machine.caps & Cap.CALL:
@@ -240,7 +240,7 @@ class Member:
         if found is not None:
             await exit(self.session.node, self, found)
 
-    async def track(self, **meta: object) -> None:
+    async def track(self, /, **meta: object) -> None:
         """Be listed as present, with this meta (what other members may see).
 
         Raises Unsupported where the channel has no `presence`.
@@ -251,9 +251,14 @@ class Member:
         self.meta = meta
         await self.session.node.attendance.track(self)
 
-    async def update(self, **meta: object) -> None:
+    async def update(self, /, **meta: object) -> None:
         """Change parts of the meta."""
         await self.track(**{**(self.meta or {}), **meta})
+
+    async def untrack(self) -> None:
+        """Be listed no more; nothing where it was not. The membership goes on."""
+        self.meta = None
+        await self.session.node.attendance.untrack(self)
 
     async def leave(self, text: str = "") -> None:
         """End this membership; the session goes on."""
@@ -350,7 +355,7 @@ def personal(channel: Channel, address: str, user: User) -> str:
 
 
 def converted(data: object, returns: Any, event: str) -> Any:
-    """The value of an answer as the type that was asked for. Raises Refused `invalid`."""
+    """The value of an answer as the type that was asked for. Raises CallFailed `invalid`."""
     value = None
     try:
         if isinstance(data, Args):
@@ -362,4 +367,4 @@ def converted(data: object, returns: Any, event: str) -> Any:
             return value
         return msgspec.convert(value, returns, builtin_types=(bytes,))
     except ValueError as error:  # msgspec's, too
-        raise Refused("invalid", f'the answer to "{event}": {error}') from error
+        raise CallFailed("invalid", f'the answer to "{event}": {error}') from error

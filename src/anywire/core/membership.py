@@ -2,6 +2,7 @@
 and one alias of a session has one at a time: the next begins when the last has left.
 """
 
+import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from anywire.payload import Payload
 if TYPE_CHECKING:
     from anywire.core.node import Node
     from anywire.core.session import Session
+
+log = logging.getLogger(__name__)
 
 
 class Memberships:
@@ -191,7 +194,7 @@ class Memberships:
             return
         if isinstance(result, Coroutine):
             name = f"anywire leave {member.address}"
-            self._node.dispatcher.stepper.start(result, done, name)
+            self._node.dispatcher.stepper.start(result, done, name, is_handler=True)
         else:
             done(None, None)
 
@@ -244,6 +247,7 @@ class Memberships:
         self._gone(member)
 
     def _refuse(self, session: "Session", frame: Join, refused: Refused) -> None:
+        log.info("%r: the join of %.200r was refused: %.300r", session, frame.address, str(refused))
         refusal_frame = Refusal(
             frame.ref, frame.alias, refused.code, refused.text, data_of(refused)
         )

@@ -127,16 +127,21 @@ class Node:
         self.attendance.start()
 
     async def stop(self) -> None:
-        """End every session with 1001, then close the broker. Bounded by `Limits.stop`."""
+        """End every session with 1001, then close the broker. Bounded by `Limits.stop`.
+
+        Handlers have half of it to end by themselves: a `leave` may have something to store.
+        """
         self.attendance.stop()
         self.send_away()
+        stepper = self.dispatcher.stepper
+        quarter = self.limits.stop / 4
         try:
-            async with asyncio.timeout(self.limits.stop / 2):
-                await self.dispatcher.stepper.stop()
+            async with asyncio.timeout(3 * quarter):
+                await stepper.stop(2 * quarter)
         except TimeoutError:
-            log.warning("%d handlers did not stop in time", len(self.dispatcher.stepper.tasks))
+            log.warning("%d handlers did not stop in time", len(stepper.tasks))
         try:
-            async with asyncio.timeout(self.limits.stop / 2):
+            async with asyncio.timeout(quarter):
                 await self.broker.stop()
         except TimeoutError:
             log.warning("the broker did not stop in time")

@@ -464,7 +464,7 @@ class Session:
             return False
         if outbox.is_overflown:
             if transport is None or outbox.is_blocked or self.is_held:
-                self.close(4408, "too slow", retry=0.0)
+                self._give_up()
                 return False
             outbox.is_overflown = False  # much was said at once: let us see how fast it reads
         if transport is None or outbox.is_blocked or self.is_held or not outbox.waiting:
@@ -714,13 +714,19 @@ class Session:
     def _strain(self) -> None:
         """More waits than should: read nothing more from this peer before it has taken that.
 
-        Not while its count is awaited: that is to be read.
+        Not while its count is awaited: that is to be read. One message that is larger than an
+        outbox does not make its peer a slow one.
         """
-        if self.outbox.is_overflown:
-            self.close(4408, "too slow", retry=0.0)
+        outbox = self.outbox
+        if outbox.is_overflown and (outbox.is_blocked or outbox.is_too_full):
+            self._give_up()
         elif self.transport is not None and not self.is_held and not self._is_strained:
             self._is_strained = True
             self.transport.pause()
+
+    def _give_up(self) -> None:
+        log.info("session %s is too slow: %d bytes wait for it", self.id, self.outbox.waiting)
+        self.close(4408, "too slow", retry=0.0)
 
     def _move(self, framing: Framing, codec: Codec) -> None:
         """Move to the lanes and divisions of another framing or codec, for all that is broadcast

@@ -21,16 +21,25 @@ Done = Callable[[object, BaseException | None], None]
 class Stepper:
     """Starts coroutines for one node and keeps those that became tasks until they end."""
 
-    __slots__ = ("_loop", "tasks")
+    __slots__ = ("_handlers", "_loop", "tasks")
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.tasks: set[asyncio.Task[None]] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
 
     def start(
-        self, coroutine: Coroutine[Any, Any, object], done: Done, name: str
+        self,
+        coroutine: Coroutine[Any, Any, object],
+        done: Done,
+        name: str,
+        *,
+        is_handler: bool = False,
     ) -> "asyncio.Task[None] | None":
-        """Run to the first suspension; None when it is over by then, else the task that goes on."""
+        """Run to the first suspension; None when it is over by then, else the task that goes on.
+
+        `is_handler`: it does what users asked for, and a stop lets it end.
+        """
         loop = self._loop
         if loop is None:  # asked once: it costs a system call
             loop = self._loop = asyncio.get_running_loop()
@@ -38,16 +47,29 @@ class Stepper:
         if task is not None:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+            if is_handler:
+                self._handlers.add(task)
+                task.add_done_callback(self._handlers.discard)
         return task
 
-    async def stop(self) -> None:
-        """Cancel what still runs, and what that starts, and wait until all of it has ended."""
+    async def stop(self, patience: float = 0.0) -> None:
+        """Cancel what still runs, and what that starts, and wait until all of it has ended.
+        Handlers have so many seconds to end by themselves.
+        """
+        now = asyncio.get_running_loop().time
+        end = now() + patience
         cancelled: set[asyncio.Task[None]] = set()
         while self.tasks:
+            left = end - now()
             for task in self.tasks - cancelled:
-                task.cancel()
-                cancelled.add(task)
-            await asyncio.wait(list(self.tasks), return_when=asyncio.FIRST_COMPLETED)
+                if left <= 0.0 or task not in self._handlers:
+                    task.cancel()
+                    cancelled.add(task)
+            await asyncio.wait(
+                list(self.tasks),
+                timeout=left if left > 0.0 else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
 
 
 if sys.version_info >= (3, 12):

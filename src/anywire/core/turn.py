@@ -176,6 +176,7 @@ def args_of(frame: Event) -> Args:
 
 def refuse_event(session: "Session", frame: Event, refused: Refused) -> None:
     """Tell the client no, about one event. Raises ValueError for data that JSON cannot hold."""
+    log.debug("%r: the event %.80r was refused: %.300r", session, frame.event, str(refused))
     data = data_of(refused)
     if frame.want is not Want.NOTHING and frame.ref is not None:
         session.send(Reply(frame.ref, frame.alias, data, refused.code, refused.text))

@@ -5,6 +5,7 @@ checked here, so that no wire can forget to.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from anywire.wires.base import Answer, Hello, Mount, Reason, Why, Wire
 
 HEALTH = "/healthz"
 READY = "/readyz"
+log = logging.getLogger(__name__)
 
 
 E = TypeVar("E", bound=Served)
@@ -145,6 +147,7 @@ class Site(Generic[E]):
             return
         remote = exchange.remote
         if why is not None:
+            log.info("%s at %.200r was refused: %.300r", found.wire.name, request.path, why)
             hello = hello_of(request, found, self._node, remote=remote)
             answer = found.wire.refuse(hello, Why(Reason.ORIGIN, text=why))
             exchange.respond(_foreign(answer, why))

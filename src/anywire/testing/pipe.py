@@ -206,7 +206,8 @@ class MemoryDialer:
         parts = urlsplit(url)
         found = self._routes.find("GET", parts.path or "/", is_upgrade=True)
         if found is None:
-            raise Refused("404", f"no wire has the path {parts.path}")
+            text = f"no wire has the path {parts.path}: path= says where it is mounted"
+            raise Refused("404", text)
         node = self._node
         hello = Hello(
             path=parts.path,

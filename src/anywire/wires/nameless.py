@@ -114,7 +114,7 @@ def join_at(address: str, query: Mapping[str, str]) -> Join:
         ref=None,
         address=address,
         alias=address,
-        params=Args(msgspec.Raw(_json(params))) if params else NO_ARGS,
+        params=Args(msgspec.Raw(_json(params)), Form.QUERY) if params else NO_ARGS,
         since=since,
     )
 

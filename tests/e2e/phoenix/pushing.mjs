@@ -6,7 +6,7 @@ import { BYTES, answered, arrived, ask, hear, join, scenario, watch } from "./sc
 const PAYLOADS = [
   {},
   { text: "Grüße 👋🏽 \0\u2028\u2029 \"\\" },
-  { a: [1, -1.5, 1e21, null, true, [], {}], b: { c: { d: [[["deep"]]] } } },
+  { a: [1, -1.5, 1e20, 1e21, 2 ** 64, null, true, [], {}], b: { c: { d: [[["deep"]]] } } },
   { __proto__x: 1, constructor: { prototype: 1 }, toString: "text" },
   { status: "ok", response: { status: "error" } },
   ["a", "list", 1],

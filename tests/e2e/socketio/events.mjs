@@ -14,7 +14,7 @@ const TEXTS = [
   "42/chat,",
 ];
 const { MAX_SAFE_INTEGER: MOST, MIN_SAFE_INTEGER: LEAST } = Number;
-const NUMBERS = [0, 1, -1, 1.5, -2.25e-7, 2 ** 31, 2 ** 32, MOST, LEAST, 1e21, 1e308];
+const NUMBERS = [0, 1, -1, 1.5, -2.25e-7, 2 ** 31, 2 ** 32, MOST, LEAST, 2 ** 64, -(2 ** 63) - 4096, 1e20, 1e21, 1e308];
 const DEEP = [[], [[]], {}, [{ a: { b: [null, { c: "ß" }] } }]];
 const NESTED = { "": 1, list: DEEP, "ключ": { "👋": true, no: false } };
 const LISTS = [

@@ -198,8 +198,10 @@ async def test_who_sends_more_than_may_wait_and_again_is_closed() -> None:
     async with running() as bench:
         Desk(bench.channel("chat"))
         peer = await connected(bench)
-        for _ in range(200):
+        for _ in range(65 + 256):
             peer.invoke("Wait", "a")
+        assert not peer.session.has_ended
+        peer.invoke("Wait", "a")
         assert peer.session.has_ended
         assert peer.transport.closed == (4429, "too many events wait for their handlers")
         assert peer.heard()[-1]["type"] == 7

@@ -214,7 +214,7 @@ def test_an_error_that_says_nothing_is_one_all_the_same() -> None:
         b'{"type":1,"target":"x","arguments":[],"streamIds":"a"}',
         b'{"type":1,"target":"x","arguments":[],"streamIds":[7]}',
         b'{"type":1,"target":"\xff","arguments":[]}',
-        b'{"type":1,"target":"\\ud800","arguments":[]}',
+        b'{"type":1,"target":"\\ud800',
         b'{"type":4,"target":"x","arguments":[]}',
         b'{"type":2,"item":1}',
         b'{"type":3}',

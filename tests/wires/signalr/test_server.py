@@ -318,6 +318,8 @@ def test_where_no_hub_is_there_is_none() -> None:
     [
         {"hubs": {"/hub": ""}},
         {"hubs": {"/hub": "chat:{address}"}},
+        {"hubs": {"/rooms/{name}": "room:{name}"}},
+        {"hubs": "/hub"},
         {"transports": ["sockets"]},
         {"transports": []},
         {"poll": 0.0},
@@ -326,6 +328,10 @@ def test_where_no_hub_is_there_is_none() -> None:
 def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="SignalR"):
         SignalR(**options)
+
+
+def test_one_transport_needs_no_list() -> None:
+    assert SignalR(transports="events").transports == ("events",)
 
 
 def test_other_options_are_those_of_the_mount() -> None:

@@ -14,6 +14,7 @@ from anywire.frames import Event
 from anywire.limits import Limits
 from anywire.nesting import is_too_deep_json
 from anywire.payload import Message
+from anywire.wires.surrogates import whole
 
 ENVELOPE = 2
 """How deep what is inside a command may stand."""
@@ -55,6 +56,9 @@ def parse(message: Message, limits: Limits) -> Command:
     try:
         return _command(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        mended = whole(message)
+        if mended is not None:
+            return parse(mended, limits)
         raise ProtocolError("a command is a JSON object", code=4400) from error
 
 
@@ -81,6 +85,9 @@ def event_of(alias: str, data: object, limits: Limits) -> Event | None:
                 args = Args(members["data"]) if "data" in members else NO_ARGS
                 return Event(alias, name, args)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        mended = whole(data)
+        if mended is not None:
+            return event_of(alias, mended, limits)
         raise ProtocolError("the data of a message is no JSON", code=4400) from error
     return Event(alias, "message", Args(data))
 

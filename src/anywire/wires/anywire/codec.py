@@ -44,6 +44,7 @@ from anywire.nesting import is_too_deep_json, is_too_deep_msgpack
 from anywire.payload import Message, Payload
 from anywire.wires.anywire.message import CLOSE_KIND, CLOSE_SIZE, FromClient, FromServer, broken
 from anywire.wires.base import Cap
+from anywire.wires.surrogates import whole
 
 Members = dict[str, object]
 CAPS = Cap.REPLY | Cap.CALL | Cap.STREAM | Cap.PRESENCE | Cap.RECOVER | Cap.RESUME | Cap.MANY
@@ -245,6 +246,9 @@ def _read(decode: Callable[[Any], Any], message: Message) -> Any:
     try:
         return decode(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        mended = whole(message) if isinstance(message, str) else None
+        if mended is not None:
+            return _read(decode, mended)
         raise broken(f"not a message of this protocol: {error}") from error
 
 

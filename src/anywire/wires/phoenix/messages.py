@@ -17,6 +17,7 @@ from anywire.frames import Ref
 from anywire.limits import Limits, is_too_long
 from anywire.nesting import is_too_deep_json
 from anywire.payload import Message
+from anywire.wires.surrogates import whole
 
 JOIN, LEAVE, REPLY, ERROR, CLOSE = "phx_join", "phx_leave", "phx_reply", "phx_error", "phx_close"
 STATE, DIFF = "presence_state", "presence_diff"
@@ -103,6 +104,9 @@ def read_second(message: Message, limits: Limits) -> Push:
     try:
         said = _second(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        mended = whole(message)
+        if mended is not None:
+            return read_second(mended, limits)
         raise _wrong("no message of Phoenix, serializer 2.0.0") from error
     return _push(said)
 
@@ -115,6 +119,9 @@ def read_first(message: Message, limits: Limits) -> Push:
     try:
         said = _first(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        mended = whole(message)
+        if mended is not None:
+            return read_first(mended, limits)
         raise _wrong("no message of Phoenix, serializer 1.0.0") from error
     return _push(said)
 

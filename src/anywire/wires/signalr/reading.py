@@ -23,6 +23,7 @@ from anywire.wires.signalr.codec import (
     STREAM_INVOCATION,
     STREAM_ITEM,
 )
+from anywire.wires.surrogates import whole
 
 ENVELOPE = 2
 """What a message adds to the nesting of its payload: itself, and the list of arguments."""
@@ -78,6 +79,9 @@ def read_json(text: bytes, limits: Limits) -> Said | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         if _is_unknown(text):
             return None
+        mended = whole(text.decode(errors="replace"))
+        if mended is not None:
+            return read_json(mended.encode(), limits)
         raise broken(f"not a message of the hub protocol: {error}") from error
     if said.type in _CALLS and bytes(memoryview(said.arguments)[:1]) != b"[":
         raise broken("the arguments of an invocation are a list")

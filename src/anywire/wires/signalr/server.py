@@ -4,6 +4,7 @@ SignalR TransportProtocols. A negotiation gives a token away and keeps nothing o
 begins where the first request of its transport lands, on whatever worker.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -38,6 +39,7 @@ _OFFERS: dict[str, dict[str, object]] = {
     "polling": {"transport": "LongPolling", "transferFormats": ["Text", "Binary"]},
 }
 _NEGOTIATE = "/negotiate"
+_FIELD = re.compile(r"\{[^}]*\}")
 _OURS = frozenset(("id", "access_token", "negotiateVersion", "useStatefulReconnect", "_"))
 """What a query says to SignalR; all else is for the application."""
 _STATUSES = {**STATUSES, Reason.FORBIDDEN: 401}
@@ -78,6 +80,11 @@ class SignalR:
         deflate: Deflate | UnsetType | None = UNSET,
     ) -> None:
         given = {f"/signalr/{PART}": PART} if hubs is None else hubs
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(
+                f'SignalR: hubs are paths with their addresses, as in {{"/chathub": "chat"}}, not '
+                f"{given!r:.80}"
+            )
         self.hubs = {path.removesuffix("/"): address for path, address in given.items()}
         for path, address in self.hubs.items():
             if not address or (PART in address and PART not in path):
@@ -85,6 +92,12 @@ class SignalR:
                     f'SignalR: the hub at "{path}" must name its address, as in '
                     f'{{"{path}": "chat"}}, or have {PART} in its path'
                 )
+            if _FIELD.search(path.replace(PART, "")):
+                raise ConfigurationError(
+                    f'SignalR: a path may hold {PART} and no other field, unlike "{path}"'
+                )
+        if isinstance(transports, str):
+            transports = (transports,)
         unknown = [each for each in transports if each not in TRANSPORTS]
         if unknown or not transports:
             known = ", ".join(TRANSPORTS)

@@ -13,6 +13,7 @@ from anywire.errors import ProtocolError
 from anywire.frames import Event, Want
 from anywire.limits import Limits
 from anywire.nesting import is_too_deep_json
+from anywire.wires.surrogates import whole
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = "0123456"
 RESERVED = frozenset(
@@ -69,6 +70,9 @@ def plain_event(message: str, limits: Limits) -> Event | None:
         try:
             _valid(raw)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            mended = whole(message)
+            if mended is not None:
+                return plain_event(mended, limits)
             raise _wrong("the payload is no JSON array") from error
         if raw[1:].lstrip()[:1] == "]":
             raise _wrong("a comma with nothing behind it")
@@ -80,6 +84,16 @@ def plain_event(message: str, limits: Limits) -> Event | None:
 
 def parse(text: str, limits: Limits) -> Packet:
     """The packet in the text of a message, behind its `4`. Raises ProtocolError."""
+    try:
+        return _parse(text, limits)
+    except ProtocolError:
+        mended = whole(text)
+        if mended is None:
+            raise
+        return _parse(mended, limits)
+
+
+def _parse(text: str, limits: Limits) -> Packet:
     head = _HEAD.match(text)
     if head is None:
         raise _wrong("no Socket.IO packet")
