@@ -133,6 +133,10 @@ def logs(app: Anywire) -> None:
             raise Refused("invalid", "what is told of who is present, `info`, is an object")
         await member.track(**info)
 
+    @channel.on("$presence:leave")
+    async def gone(member: Member) -> None:
+        await member.untrack()
+
     @channel.on("$whisper")
     async def whisper(member: Member, data: object) -> None:
         await member.room.publish("message", data, but=member, volatile=True)

@@ -171,6 +171,20 @@ only("who is present is asked for, and who comes and goes is told", async (t) =>
   same(await first.inner.presence.info(), { ana: { on: "phone" } });
 });
 
+only("who takes itself off the list is a subscriber all the same", async (t) => {
+  const name = t.name();
+  const [ana, bo] = [t.cable({ user: "ana" }), t.cable({ user: "bo" })];
+  const watcher = await bo.subscribed("LogChannel", { name });
+  const log = await ana.subscribed("LogChannel", { name });
+  await log.inner.presence.join("whatever", { on: "phone" });
+  await until(() => watcher.presences.all.some(({ type, id }) => type === "join" && id === "ana"), "ana");
+  await log.inner.presence.leave();
+  await until(() => watcher.presences.all.some(({ type, id }) => type === "leave" && id === "ana"), "leave of ana");
+  same(await watcher.inner.presence.info(), {});
+  watcher.send({ n: 1 });
+  await log.messages.until(1);
+});
+
 only("one who is there twice has left when both have", async (t) => {
   const name = t.name();
   const watcher = await t.cable({ user: "bo" }).subscribed("LogChannel", { name });
