@@ -1,22 +1,25 @@
-"""What the conformance app does for SignalR: one hub, with every way to speak to it."""
+"""What the conformance app does for SignalR: one hub, with every way to speak to it, and a second
+one that has the groups alone.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from anywire import Anywire, Hello, Limits, Member, Refused, SignalR, User
+from anywire import Anywire, Channel, Hello, Limits, Member, Refused, SignalR, User
 from anywire.wires.base import Wire
 
 PATH = "/hub"
+SECOND = "/hub2"
 AT_ONCE = 8
 """Invocations of one connection that run at the same time."""
 
 
 def mounts() -> list[Wire]:
-    """The hub."""
+    """The hubs."""
     return [
         SignalR(
-            {PATH: "hub"},
+            {PATH: "hub", SECOND: "hub2"},
             ping=1.0,
             timeout=5.0,
             poll=2.0,
@@ -33,9 +36,11 @@ def who(hello: Hello) -> User | None:
 
 
 def offer(app: Anywire) -> None:
-    """The hub's methods."""
+    """The hubs' methods."""
     hub = app.channel("hub", parallel=AT_ONCE)
-    cancelled: set[str] = set()
+    app.channel("cancelled:{key}", history=1)
+    groups(app, hub, "hub")
+    groups(app, app.channel("hub2"), "hub2")
 
     @hub.join
     async def join(member: Member) -> None:
@@ -112,15 +117,24 @@ def offer(app: Anywire) -> None:
                 number += 1
                 await asyncio.sleep(0.02)
         finally:
-            cancelled.add(key)
+            await cancelled(key)
 
     @hub.on("WasCancelled")
-    def was_cancelled(key: str) -> bool:
-        return key in cancelled
+    async def was_cancelled(key: str) -> bool:
+        return bool(await app.room(f"cancelled:{key}").history())
+
+    async def cancelled(key: str) -> None:
+        # Who asks may be at another worker: what a room keeps, all of them know.
+        await app.room(f"cancelled:{key}").publish("Cancelled")
 
     @hub.on("Sum")
     async def total(numbers: AsyncIterator[int | float]) -> int | float:
         return sum([number async for number in numbers])
+
+    @hub.on("TellSum")
+    async def tell_sum(member: Member, numbers: AsyncIterator[int | float]) -> None:
+        # pysignalr hears no result of what it uploads.
+        await member.send("Sum", sum([number async for number in numbers]))
 
     @hub.on("Concat")
     async def concat(a: AsyncIterator[str], separator: str, b: AsyncIterator[str]) -> str:
@@ -132,23 +146,15 @@ def offer(app: Anywire) -> None:
         async for item in items:
             yield item
 
-    # --- groups, users, connections -------------------------------------------------------------
+    @hub.on("EchoUntilCancelled")
+    async def echo_until_cancelled(key: str, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        try:
+            async for item in items:
+                yield item
+        finally:
+            await cancelled(key)
 
-    @hub.on("JoinGroup")
-    async def join_group(member: Member, group: str) -> None:
-        await member.enter(group)
-
-    @hub.on("LeaveGroup")
-    async def leave_group(member: Member, group: str) -> None:
-        await member.exit(group)
-
-    @hub.on("SendToGroup")
-    async def to_group(group: str, method: str, value: Any) -> None:
-        await app.room(f"hub/{group}").publish(method, value)
-
-    @hub.on("SendToOthersInGroup")
-    async def to_others(member: Member, group: str, method: str, value: Any) -> None:
-        await app.room(f"hub/{group}").publish(method, value, but=member)
+    # --- users, connections, all ----------------------------------------------------------------
 
     @hub.on("SendToConnection")
     async def to_connection(id: str, method: str, value: Any) -> None:
@@ -187,3 +193,23 @@ def offer(app: Anywire) -> None:
     @hub.on("CloseMe")
     async def close_me(member: Member, error: str, may_return: bool) -> None:
         await member.close(4000, error, retry=0.0 if may_return else None)
+
+
+def groups(app: Anywire, hub: Channel, address: str) -> None:
+    """The methods about the groups of a hub."""
+
+    @hub.on("JoinGroup")
+    async def join_group(member: Member, group: str) -> None:
+        await member.enter(group)
+
+    @hub.on("LeaveGroup")
+    async def leave_group(member: Member, group: str) -> None:
+        await member.exit(group)
+
+    @hub.on("SendToGroup")
+    async def to_group(group: str, method: str, value: Any) -> None:
+        await app.room(f"{address}/{group}").publish(method, value)
+
+    @hub.on("SendToOthersInGroup")
+    async def to_others(member: Member, group: str, method: str, value: Any) -> None:
+        await app.room(f"{address}/{group}").publish(method, value, but=member)

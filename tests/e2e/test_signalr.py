@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from pysignalr.client import SignalRClient
+from pysignalr.exceptions import ServerError
 from pysignalr.messages import CompletionMessage
 from pysignalr.protocol.abstract import Protocol
 from pysignalr.protocol.json import JSONProtocol
 from pysignalr.protocol.messagepack import MessagepackProtocol
 
+from tests.e2e.processes import Process, Processes
 from tests.e2e.proxy import proxied
 from tests.e2e.stage import Stage, all_went_well, scenes, serve, staged
 
@@ -27,7 +29,8 @@ pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-LEAST = 85
+LEAST = 89
+APP = "conformance.app:app"
 WAYS = [
     ("websockets", "json"),
     ("websockets", "messagepack"),
@@ -45,21 +48,42 @@ PATIENCE = 30.0
 """Seconds more until every client was cut twice."""
 
 
+async def uvicorn(processes: Processes) -> tuple[Process, str]:
+    """The app under another host, and where it listens."""
+    server = await processes.start("uvicorn", sys.executable, "-m", "uvicorn", APP, "--port", 0)
+    said = await server.line("Uvicorn running on http://")
+    return server, next(word for word in said.split() if word.startswith("http://"))
+
+
+async def workers(processes: Processes) -> tuple[Process, str]:
+    """The app in two processes: any takes a request, and who hears somebody may be at the other."""
+    server = await processes.anywire("workers", "serve", APP, "--port", 0, "--workers", 2)
+    return server, (await server.line("Listening on http://")).split()[2]
+
+
+HOSTS = {"uvicorn": uvicorn, "workers": workers}
+ON_A_PAGE = [
+    *[("anywire", *way) for way in WAYS],
+    ("uvicorn", "websockets", "messagepack"),
+    ("uvicorn", "events", "json"),
+    ("uvicorn", "polling", "json"),
+]
+"""All ways take a page a minute and a half: before another host one of each carrier does."""
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage() -> AsyncIterator[Stage]:
     async with staged() as stage:
         yield stage
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["anywire", "uvicorn"])
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["anywire", *HOSTS])
 async def url(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[str]:
-    if request.param == "anywire":
+    if request.param not in HOSTS:
         yield stage.url
         return
-    command = (sys.executable, "-m", "uvicorn", "conformance.app:app", "--port", 0)
-    server = await stage.processes.start("uvicorn", *command)
-    said = await server.line("Uvicorn running on http://")
-    yield next(word for word in said.split() if word.startswith("http://"))
+    server, url = await HOSTS[request.param](stage.processes)
+    yield url
     server.signal(signal.SIGTERM)
     await server.ended()
 
@@ -73,14 +97,15 @@ async def test_the_client_does_all_scenes_in_node(
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("carrier", "protocol"), WAYS)
+@pytest.mark.parametrize(("url", "carrier", "protocol"), ON_A_PAGE, indirect=["url"])
 async def test_the_client_does_all_scenes_on_a_page(
-    carrier: str, protocol: str, stage: Stage
+    carrier: str, protocol: str, url: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A page has six connections to a host at most; each that is no WebSocket takes one or two.
     together = 2 if carrier == "websockets" else 1
     packed = "MessagePackHubProtocol: signalR.protocols.msgpack.MessagePackHubProtocol"
     how = f'carrier: "{carrier}", protocol: "{protocol}", together: {together}'
+    monkeypatch.setattr(stage, "url", url)
     found = await stage.in_page("signalr", f"signalR, {packed}, {how}", parts=12)
     all_went_well(found, scenes("signalr"), LEAST)
 
@@ -108,7 +133,14 @@ class Python:
     """One client of the Python package; `async with` starts and ends it."""
 
     def __init__(self, url: str, protocol: Protocol) -> None:
-        self.client = SignalRClient(url.replace("http", "ws") + "/hub?user=snake", protocol)
+        self.client = SignalRClient(
+            url.replace("http", "ws") + "/hub?user=snake",
+            protocol,
+            headers={"Authorization": "Bearer by header"},
+            # Asked when the first connection stands: the second one shows it.
+            access_token_factory=lambda: "made",
+            retry_sleep=0.01,
+        )
         self.errors: asyncio.Queue[str | None] = asyncio.Queue()
         self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -123,14 +155,25 @@ class Python:
         self.client.on_open(opened)
         self.client.on_error(failed)
         self._task = asyncio.create_task(self.client.run(), name="python client")
-        async with asyncio.timeout(10):
-            await self._opened.wait()
+        await self.opened()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    async def opened(self) -> None:
+        """Wait until it is connected, the first time or again."""
+        async with asyncio.timeout(10):
+            await self._opened.wait()
+        self._opened.clear()
+
+    async def ended(self) -> None:
+        """Wait for its end; raises what it ends with."""
+        assert self._task is not None
+        async with asyncio.timeout(10):
+            await self._task
 
     async def invoke(self, method: str, *args: Any) -> Any:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -160,37 +203,54 @@ class Python:
 
 @pytest.mark.parametrize("make", [JSONProtocol, MessagepackProtocol])
 async def test_a_python_client_calls_streams_and_is_called(
-    make: Callable[[], Protocol], stage: Stage
+    make: Callable[[], Protocol], url: str
 ) -> None:
-    async with Python(stage.url, make()) as one:
+    """It cannot cancel a stream, hear the result of an upload, or come back after a Close."""
+    async with Python(url, make()) as one:
         said: asyncio.Queue[Any] = asyncio.Queue()
+        sums: asyncio.Queue[Any] = asyncio.Queue()
 
         async def hear(args: Any) -> None:
             said.put_nowait(args)
+
+        async def count(args: Any) -> None:
+            sums.put_nowait(args)
 
         async def question(args: Any) -> Any:
             return args[0] * 2
 
         one.client.on("Said", hear)
+        one.client.on("Sum", count)
         one.client.on("Question", question)
         assert await one.invoke("Add", 1, 2) == 3
         assert await one.invoke("Echo", {"a": [1, "ü", None]}) == {"a": [1, "ü", None]}
         assert await one.invoke("Query", "user") == "snake"
+        assert await one.invoke("AccessToken") == "by header"
         assert await one.stream("Counter", 5, 1) == [0, 1, 2, 3, 4]
         assert await one.invoke("AskMe", 21) == 42
         await one.invoke("JoinGroup", "snakes")
         await one.invoke("SendToGroup", "snakes", "Said", "hiss")
-        async with one.client.client_stream("Sum") as upload:
+        async with one.client.client_stream("TellSum") as upload:
             for number in range(5):
                 await upload.send(number)
         await one.invoke("CallMe", "Said", [1, "two"])
         failing: list[Any] = ["no tea today"]
         await one.client.send("Fail", failing, hear)  # which is told, and so is `on_error`
         async with asyncio.timeout(10):
+            assert await sums.get() == [10]
             assert await said.get() == ["hiss"]
             assert await said.get() == [1, "two"]
             assert "no tea today" in str(await one.errors.get())
         assert await one.invoke("Add", 1, 2) == 3
+        id = await one.invoke("ConnectionId")
+        await one.client.send("AbortMe", [])
+        await one.opened()
+        assert await one.invoke("AccessToken") == "made"
+        assert await one.invoke("ConnectionId") != id
+        goodbye: list[Any] = ["out of tea", False]
+        await one.client.send("CloseMe", goodbye)
+        with pytest.raises(ServerError, match="out of tea"):
+            await one.ended()
 
 
 @pytest.mark.timeout(SECONDS + 90)

@@ -27,6 +27,18 @@ scenario("a group's others are all in it but who sends", async (t) => {
   same(heard.map(({ all }) => all), [[[2]], [[1], [2]], []]);
 });
 
+scenario("a group of the same name in another hub is another one", async (t) => {
+  const [one, two] = await Promise.all([t.open(), t.open({ path: "/hub2" })]);
+  const [group, method] = [t.name("group"), t.name("said")];
+  const heard = [one, two].map((connection) => hear(connection, method));
+  for (const connection of [one, two]) await connection.invoke("JoinGroup", group);
+  // A leak would be heard before what follows it in the same room.
+  for (const [connection, said] of [[one, "first"], [two, "second"], [one, "third"], [two, "fourth"]]) {
+    await connection.invoke("SendToGroup", group, method, said);
+  }
+  same(await Promise.all(heard.map((each) => each.until(2))), [[["first"], ["third"]], [["second"], ["fourth"]]]);
+});
+
 scenario("a connection is called by its id, and so is the caller itself", async (t) => {
   const [one, two] = await t.together(2);
   const method = t.name("said");

@@ -1,7 +1,7 @@
 // Negotiation and requests of transports by plain fetch: what stands in their answers.
 
 import { holds, same, within } from "../scenes.mjs";
-import { HAND, RECORD, negotiate, once, records, scenario, shaken, token } from "./scene.mjs";
+import { HAND, RECORD, failure, negotiate, once, records, scenario, shaken, token } from "./scene.mjs";
 
 const FORMATS = ["Text", "Binary"];
 const OFFERED = [
@@ -188,6 +188,22 @@ scenario(
 );
 
 scenario(
+  "a poll that waits while the server drops the connection is answered 204",
+  async (t) => {
+    const url = await polled(t);
+    const waiting = poll(url);
+    await new Promise((resolve) => setTimeout(resolve, 200)); // or it finds nobody when it comes
+    const begun = Date.now();
+    await post(url, records({ type: 1, target: "AbortMe", arguments: [] }));
+    same(await waiting, [204, ""]);
+    const took = Date.now() - begun;
+    holds(took < 1000, `it took ${took} ms`);
+    same((await poll(url))[0], 404, "the next poll");
+  },
+  once,
+);
+
+scenario(
   "messages of a POST may be many, or part of one",
   async (t) => {
     const url = await polled(t);
@@ -243,4 +259,47 @@ scenario(
     same((await fetch(url, { method: "DELETE", ...options })).status, 202);
   },
   (t) => once(t) && t.isPage,
+);
+
+/** Where every negotiation has this answer. */
+async function negotiatedBy(answer, run) {
+  const { createServer } = await import("node:http");
+  const asked = [];
+  const server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`);
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await run(`http://127.0.0.1:${server.address().port}`);
+  } finally {
+    server.close();
+  }
+  same(asked, ["POST /elsewhere/negotiate?negotiateVersion=1"]);
+}
+
+scenario(
+  "a client that is redirected to the hub is served, with the token that it was given on its way",
+  async (t) => {
+    const user = t.name("user");
+    const answer = { url: `${t.hub}?user=${encodeURIComponent(user)}`, accessToken: "given on the way" };
+    await negotiatedBy(answer, async (url) => {
+      const connection = await t.open({ url, path: "/elsewhere", accessTokenFactory: () => "its own" });
+      same(await connection.invoke("ConnectionId"), connection.connectionId);
+      same(await connection.invoke("AccessToken"), "given on the way");
+      same(await connection.invoke("Query", "user"), user);
+    });
+  },
+  (t) => !t.isPage,
+);
+
+scenario(
+  "a negotiation that says an error fails the start",
+  async (t) => {
+    await negotiatedBy({ error: "we are closed" }, async (url) => {
+      const said = await failure(t.make({ url, path: "/elsewhere" }).start());
+      holds(said.includes("we are closed"), `it says "${said}"`);
+    });
+  },
+  (t) => !t.isPage,
 );

@@ -113,13 +113,14 @@ scenario("an upload that fails fails the method", async (t) => {
 });
 
 scenario("a stream that is cancelled takes its upload along", async (t) => {
-  const connection = await t.open();
-  const upload = made(t);
-  const back = stream(connection, "EchoStream", upload);
+  const [connection, key, upload] = [await t.open(), t.name("key"), made(t)];
+  const back = stream(connection, "EchoUntilCancelled", key, upload);
   upload.next(1);
   await back.items.until(1);
+  same(await connection.invoke("WasCancelled", key), false);
   back.subscription.dispose();
   upload.next(2);
+  await within(isCancelled(connection, key), "cancelled");
   upload.complete();
   same(await connection.invoke("Add", 1, 2), 3);
   same(back.items.all, [1]);
