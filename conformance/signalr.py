@@ -12,7 +12,7 @@ from anywire.wires.base import Wire
 PATH = "/hub"
 SECOND = "/hub2"
 AT_ONCE = 8
-"""Invocations of one connection that run at the same time."""
+"""Invocations of one method that run at the same time for one connection."""
 
 
 def mounts() -> list[Wire]:

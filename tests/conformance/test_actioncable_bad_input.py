@@ -366,12 +366,12 @@ async def test_a_presence_that_is_none_is_no_presence(cable: Cable, odd: object)
     socket = await cable.logs()
     await socket.send(command("join", LOG, presence=odd))
     await socket.send(command("message", LOG, {"action": "$presence:join", "info": odd}))
-    await socket.send(command("leave", LOG, presence=odd))
     await socket.send(command("presence", LOG, presence=odd, data=[]))
     while (said := await told(socket)).get("message", {}).get("type") != "info":
         pass
     # An object, even one that is of no use, is what an application may be told of somebody.
     assert said["message"]["total"] == isinstance(odd, dict)
+    await socket.send(command("leave", LOG, presence=odd))
     await writes(socket)
 
 

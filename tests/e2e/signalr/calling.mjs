@@ -4,7 +4,7 @@ import { holds, numbers, same, within } from "../scenes.mjs";
 import { closed, failure, hear, scenario } from "./scene.mjs";
 
 const BYTES = Uint8Array.from({ length: 256 }, (_, byte) => byte);
-/** Numbers that are no safe integers: one by one their encoding is another. */
+/** Integers past 64 bits. */
 const LARGE = [1e20, 2 ** 64, -(2 ** 63) - 4096, 1e21];
 const BASE64 = btoa(String.fromCharCode(...BYTES));
 
