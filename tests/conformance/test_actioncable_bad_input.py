@@ -295,8 +295,10 @@ async def test_subscriptions_have_an_end_and_a_pace(cable: Cable) -> None:
 
     await hear()
     # Who comes too soon is not answered, and asks again: it is rejected when there is no place.
-    assert list(found) == wanted[: len(found)] and len(found) >= JOINS - 1
-    assert set(found.values()) == {"confirm_subscription"}
+    first = JOINS - 1  # after those, one more for each moment that passes
+    assert list(found)[:first] == wanted[:first]
+    assert {found[identifier] for identifier in wanted[:first]} == {"confirm_subscription"}
+    assert len(found) < len(wanted)
     while len(found) < len(wanted):
         for identifier in wanted:
             if identifier not in found:
@@ -321,7 +323,7 @@ async def test_a_subscription_that_comes_and_goes_is_one_at_most(cable: Cable) -
     answers = []
     while (said := await told(socket)).get("message") != {"echo": {"mark": 1}}:
         answers.append(said.get("type"))
-    assert answers.count("confirm_subscription") <= 2 * JOINS
+    assert JOINS - 1 <= answers.count("confirm_subscription") < 300
     assert (await cable.server.standing())["members"] == 2 + NOBODY["members"]
 
 

@@ -440,7 +440,7 @@ async def test_topics_have_an_end_and_joins_a_pace(phone: Phone) -> None:
             answers[ref] = said["response"].get("reason", "ok")
     found = list(answers.values())
     assert found[: JOINS - 1] == ["ok"] * (JOINS - 1)
-    assert set(found) == {"ok", "rate"} and found[-1] == "rate"
+    assert {"ok", "rate"} <= set(found) <= {"ok", "rate", "busy"}
     # who goes on asking gets so many, and no more however long it asks
     n, reason, count = 400, "", 1 + found.count("ok")
     while reason != "busy" and count <= TOPICS:
