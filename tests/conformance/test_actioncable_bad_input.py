@@ -297,6 +297,7 @@ async def test_subscriptions_have_an_end_and_a_pace(cable: Cable) -> None:
     # Who comes too soon is not answered, and asks again: it is rejected when there is no place.
     first = JOINS - 1  # after those, one more for each moment that passes
     assert list(found)[:first] == wanted[:first]
+    assert list(found) == [identifier for identifier in wanted if identifier in found]
     assert {found[identifier] for identifier in wanted[:first]} == {"confirm_subscription"}
     assert len(found) < len(wanted)
     while len(found) < len(wanted):
