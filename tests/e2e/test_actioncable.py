@@ -3,15 +3,12 @@ and AnyCable's, which speaks two protocols.
 """
 
 import signal
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from tests.e2e.processes import Process, Processes
-from tests.e2e.stage import Stage, all_went_well, scenes, serve, staged
+from tests.e2e.hosts import APP
+from tests.e2e.stage import Stage, all_went_well, scenes, serve
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,20 +18,6 @@ pytestmark = [
 ]
 CLIENTS = ["rails", "anycable", "extended"]
 LEAST = 24
-APP = "conformance.app:app"
-
-
-async def uvicorn(processes: Processes) -> tuple[Process, str]:
-    """The app under another host, and where it listens."""
-    server = await processes.start("uvicorn", sys.executable, "-m", "uvicorn", APP, "--port", 0)
-    said = await server.line("Uvicorn running on http://")
-    return server, next(word for word in said.split() if word.startswith("http://"))
-
-
-async def workers(processes: Processes) -> tuple[Process, str]:
-    """The app in two processes: who hears somebody may be at the other."""
-    server = await processes.anywire("workers", "serve", APP, "--port", 0, "--workers", 2)
-    return server, (await server.line("Listening on http://")).split()[2]
 
 
 def played(client: str) -> int:
@@ -46,26 +29,6 @@ def played(client: str) -> int:
     }
     everyone = written.count("\nscenario(") + written.count("\nonly(") - sum(own.values())
     return everyone + own.get(client, 0)
-
-
-HOSTS = {"uvicorn": uvicorn, "workers": workers}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage() -> AsyncIterator[Stage]:
-    async with staged() as stage:
-        yield stage
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["anywire", *HOSTS])
-async def url(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[str]:
-    if request.param not in HOSTS:
-        yield stage.url
-        return
-    server, url = await HOSTS[request.param](stage.processes)
-    yield url
-    server.signal(signal.SIGTERM)
-    await server.ended()
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -6,11 +6,10 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from pysignalr.client import SignalRClient
 from pysignalr.exceptions import ServerError
 from pysignalr.messages import CompletionMessage
@@ -18,9 +17,8 @@ from pysignalr.protocol.abstract import Protocol
 from pysignalr.protocol.json import JSONProtocol
 from pysignalr.protocol.messagepack import MessagepackProtocol
 
-from tests.e2e.processes import Process, Processes
 from tests.e2e.proxy import proxied
-from tests.e2e.stage import Stage, all_went_well, scenes, serve, staged
+from tests.e2e.stage import Stage, all_went_well, scenes, serve
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,7 +28,6 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 LEAST = 89
-APP = "conformance.app:app"
 WAYS = [
     ("websockets", "json"),
     ("websockets", "messagepack"),
@@ -39,29 +36,6 @@ WAYS = [
     ("polling", "messagepack"),
 ]
 """What carries a connection, and what it speaks: an event stream has no MessagePack."""
-CLIENTS = int(os.environ.get("CUT_CLIENTS", "6"))
-SECONDS = float(os.environ.get("CUT_SECONDS", "8"))
-"""50 and 60 when it is to be known for sure."""
-CUT = 2.0
-"""Seconds from one cut to the next."""
-PATIENCE = 30.0
-"""Seconds more until every client was cut twice."""
-
-
-async def uvicorn(processes: Processes) -> tuple[Process, str]:
-    """The app under another host, and where it listens."""
-    server = await processes.start("uvicorn", sys.executable, "-m", "uvicorn", APP, "--port", 0)
-    said = await server.line("Uvicorn running on http://")
-    return server, next(word for word in said.split() if word.startswith("http://"))
-
-
-async def workers(processes: Processes) -> tuple[Process, str]:
-    """The app in two processes: any takes a request, and who hears somebody may be at the other."""
-    server = await processes.anywire("workers", "serve", APP, "--port", 0, "--workers", 2)
-    return server, (await server.line("Listening on http://")).split()[2]
-
-
-HOSTS = {"uvicorn": uvicorn, "workers": workers}
 ON_A_PAGE = [
     *[("anywire", *way) for way in WAYS],
     ("uvicorn", "websockets", "messagepack"),
@@ -69,23 +43,13 @@ ON_A_PAGE = [
     ("uvicorn", "polling", "json"),
 ]
 """All ways take a page a minute and a half: before another host one of each carrier does."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage() -> AsyncIterator[Stage]:
-    async with staged() as stage:
-        yield stage
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["anywire", *HOSTS])
-async def url(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[str]:
-    if request.param not in HOSTS:
-        yield stage.url
-        return
-    server, url = await HOSTS[request.param](stage.processes)
-    yield url
-    server.signal(signal.SIGTERM)
-    await server.ended()
+CLIENTS = int(os.environ.get("CUT_CLIENTS", "6"))
+SECONDS = float(os.environ.get("CUT_SECONDS", "8"))
+"""50 and 60 when it is to be known for sure."""
+CUT = 2.0
+"""Seconds from one cut to the next."""
+PATIENCE = 30.0
+"""Seconds more until every client was cut twice."""
 
 
 @pytest.mark.parametrize(("carrier", "protocol"), WAYS)

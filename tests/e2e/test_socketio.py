@@ -12,7 +12,7 @@ import pytest_asyncio
 import socketio  # type: ignore[import-untyped]
 
 from tests.e2e.proxy import proxied
-from tests.e2e.stage import Stage, all_went_well, scenes, serve, staged
+from tests.e2e.stage import Stage, all_went_well, scenes, serve
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,12 +26,6 @@ CLIENTS = int(os.environ.get("CUT_CLIENTS", "8"))
 SECONDS = float(os.environ.get("CUT_SECONDS", "5"))
 """50 and 60 in the run of bench/README.md."""
 BYTES = bytes(range(256))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage() -> AsyncIterator[Stage]:
-    async with staged() as stage:
-        yield stage
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

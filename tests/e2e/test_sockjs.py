@@ -1,11 +1,8 @@
 """The conformance app and the official SockJS client, by each transport, in Node and Chromium."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
-from tests.e2e.stage import Stage, all_went_well, scenes, staged
+from tests.e2e.stage import Stage, all_went_well, scenes
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,12 +20,6 @@ FROM_ANOTHER_ORIGIN = [
     "jsonp-polling",
 ]
 """Of the client's eleven XDR's two are missing, which no browser has any more, and `htmlfile`."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage() -> AsyncIterator[Stage]:
-    async with staged() as stage:
-        yield stage
 
 
 @pytest.mark.parametrize("transport", IN_NODE)
