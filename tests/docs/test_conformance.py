@@ -44,6 +44,7 @@ FILES = {
     "rt": "tests/wires/signalr/test_token.py",
     "rh": "tests/wires/signalr/test_hub.py",
     "re": "tests/e2e/test_signalr.py",
+    "rp": "tests/e2e/test_pysignalr.py",
 }
 SUITES = {"e": "### Engine.IO", "i": "### Socket.IO", "j": "### SockJS"}
 """The protocols' own suites: our file with their cases, and the table of those."""
