@@ -8,25 +8,22 @@ answer open, so do the tests.
 import asyncio
 import gzip
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
 
-from tests.conformance.served import (
+from tests.conformance.engineio import (
     KIND,
-    LARGEST,
     MOUNTS,
-    NAMES,
     POLLING,
     WEBSOCKET,
     Client,
-    Served,
     said_at_random,
-    serving,
     status,
 )
-from tests.conformance.served import client as connected
+from tests.conformance.engineio import client as connected
+from tests.conformance.served import LARGEST, NAMES, Served
 from tests.servers.serving import Dialed, request
 
 pytestmark = [pytest.mark.slow, pytest.mark.net]
@@ -80,13 +77,6 @@ SESSIONS = [
     LONG,
     *NAMES,
 ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One for all tests: what one of them breaks, the next ones see."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture(params=MOUNTS)

@@ -6,33 +6,18 @@ all as it should be.
 """
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.conformance.served import (
-    LARGEST,
-    MOUNTS,
-    POLLING,
-    WEBSOCKET,
-    Client,
-    Served,
-    said_at_random,
-    serving,
-)
-from tests.conformance.served import client as connected
+from tests.conformance.engineio import MOUNTS, POLLING, WEBSOCKET, Client, said_at_random
+from tests.conformance.engineio import client as connected
+from tests.conformance.served import LARGEST, Served
 from tests.servers.serving import request
 
 pytestmark = [pytest.mark.slow, pytest.mark.net]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One for all tests: what one of them breaks, the next ones see."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture(params=MOUNTS)

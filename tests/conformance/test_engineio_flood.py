@@ -7,24 +7,22 @@ counted by the app's `GET /counters`, which answers `{"sessions": 12}`; files an
 import asyncio
 import random
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 
-from tests.conformance.served import (
+from tests.conformance.engineio import (
     MOUNTS,
     PING_TIMEOUT,
     POLLING,
-    TIMEOUT,
     WEBSOCKET,
     Client,
-    Served,
-    serving,
     settles,
     status,
 )
-from tests.conformance.served import client as connected
+from tests.conformance.engineio import client as connected
+from tests.conformance.served import TIMEOUT, Served
 from tests.servers.serving import Dialed, request, upgrade
 
 pytestmark = [pytest.mark.slow, pytest.mark.net]
@@ -36,13 +34,6 @@ CONNECTIONS = 4
 """Those that this test itself keeps."""
 ROOM = 16 * 1024 * 1024
 """Bytes that a process may have grown by, for reasons of its allocator's."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One that nobody else has been to."""
-    with serving() as server:
-        yield server
 
 
 async def hang_up(line: Dialed, chance: random.Random) -> None:

@@ -4,12 +4,13 @@
 itself and compares its titles with these.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conformance.served import POLLING, Client, Served, serving, status
-from tests.conformance.served import client as connected
+from tests.conformance.engineio import POLLING, Client, status
+from tests.conformance.engineio import client as connected
+from tests.conformance.served import Served
 from tests.contracts.engineio import (  # noqa: F401
     test_a_close_on_a_socket_ends_it,
     test_a_close_on_polls_ends_the_poll_and_the_session,
@@ -101,13 +102,6 @@ OFFICIAL: dict[str, str] = {
         "test_a_second_socket_of_a_session_on_a_socket_is_closed"
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One for all cases."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,156 +1,38 @@
 """What no well-behaved client says on `/hub`: handshakes, messages, counts, ids.
 
 What breaks the rules ends its connection, in the words of the protocol; what nobody asked for is
-passed over. Somebody new finds all as it should be, and no bug was logged.
+passed over. Somebody new finds all as it should be, nothing is kept, and no bug was logged.
 """
 
-import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from anywire.wires.signalr.records import framed
-from tests.conformance.served import NAMES, TIMEOUT, Served, serving
+from tests.conformance.served import NAMES, Served
+from tests.conformance.signalr import HAND, PACKED, Hub, echoes, ended, next_of, refuses, told
 
 pytestmark = [pytest.mark.slow, pytest.mark.net]
 
 LARGEST = 256 * 1024
-HAND = '{"protocol":"json","version":1}\x1e'
-PACKED = '{"protocol":"messagepack","version":1}\x1e'
 pack = msgspec.msgpack.encode
-
-
-class Hub:
-    """A client of the hub, and what it has opened."""
-
-    def __init__(self, server: Served, http: aiohttp.ClientSession, stack: AsyncExitStack) -> None:
-        self.url = f"{server.url}/hub"
-        self._http = http
-        self._stack = stack
-
-    async def socket(self, token: str = "") -> ClientConnection:
-        """A WebSocket that has said nothing."""
-        url = f"ws{self.url.removeprefix('http')}" + (f"?id={token}" if token else "")
-        async with asyncio.timeout(TIMEOUT):
-            socket = await connect(
-                url, compression=None, ping_interval=None, max_size=None, proxy=None
-            )
-        self._stack.push_async_callback(socket.close)
-        return socket
-
-    async def opened(self, token: str = "", hand: str = HAND) -> ClientConnection:
-        """… and has shaken hands."""
-        socket = await self.socket(token)
-        await socket.send(hand)
-        assert await next_of(socket) in ("{}\x1e", b"{}\x1e")
-        return socket
-
-    async def negotiate(self, query: str = "") -> dict[str, Any]:
-        async with self._http.post(f"{self.url}/negotiate?negotiateVersion=1{query}") as said:
-            assert said.status == 200
-            found = await said.json()
-            assert isinstance(found, dict)
-            return found
-
-    async def request(
-        self, method: str, token: str, body: bytes = b"", *, accept: str = "*/*"
-    ) -> tuple[int, bytes]:
-        async with (
-            asyncio.timeout(TIMEOUT),
-            self._http.request(
-                method, self.url, params={"id": token}, data=body, headers={"Accept": accept}
-            ) as said,
-        ):
-            return said.status, await said.read()
-
-    async def polls(self) -> str:
-        """The token of a connection on long polls that has shaken hands."""
-        token = (await self.negotiate())["connectionToken"]
-        assert isinstance(token, str)
-        assert await self.request("GET", token) == (200, b"")
-        assert await self.request("POST", token, HAND.encode()) == (200, b"")
-        assert await self.request("GET", token) == (200, b"{}\x1e")
-        return token
-
-    async def works(self) -> None:
-        """All is as it should be for somebody new."""
-        await echoes(await self.opened())
-        packed = await self.opened(hand=PACKED)
-        await packed.send(framed(pack([1, {}, "e", "Echo", [b"\x1e"]])))
-        assert await next_of(packed) == framed(pack([3, {}, "e", 3, b"\x1e"]))
-
-
-async def next_of(socket: ClientConnection) -> str | bytes:
-    """The next message that is no ping."""
-    async with asyncio.timeout(TIMEOUT):
-        while (said := await socket.recv()) in ('{"type":6}\x1e', b"\x02\x91\x06"):
-            pass
-        return said
-
-
-async def told(socket: ClientConnection) -> dict[str, Any]:
-    """The next message, one alone in its frame."""
-    said = await next_of(socket)
-    assert isinstance(said, str)
-    found = json.loads(said.removesuffix("\x1e"))
-    assert isinstance(found, dict)
-    return found
-
-
-async def ended(socket: ClientConnection) -> list[str | bytes]:
-    """What was said before the server closed."""
-    said: list[str | bytes] = []
-    with suppress(ConnectionClosed):
-        while True:
-            said.append(await next_of(socket))
-    return said
-
-
-async def refuses(socket: ClientConnection, code: int = 4400) -> None:
-    """A Close message, and a close code."""
-    said = await ended(socket)
-    assert len(said) == 1
-    if isinstance(said[0], str):
-        close = json.loads(said[0].removesuffix("\x1e"))
-        assert close["type"] == 7 and close["error"]
-    else:
-        assert said[0][1:3] == b"\x93\x07"
-    assert socket.close_code == code
-
-
-async def echoes(socket: ClientConnection) -> None:
-    """Invocations are completed; what was said before is passed over."""
-    told = {"type": 1, "target": "Echo", "arguments": ["mark"], "invocationId": "mark"}
-    await socket.send(json.dumps(told) + "\x1e")
-    completion = '{"type":3,"invocationId":"mark","result":"mark"}\x1e'
-    while await next_of(socket) != completion:
-        pass
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One for all tests: what one of them breaks, the next ones see."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture
 async def hub(server: Served) -> AsyncIterator[Hub]:
-    """A client. Afterwards somebody new is served, and no bug was logged."""
+    """A client. Afterwards somebody new is served, nothing is kept, and no bug was logged."""
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         hub = Hub(server, http, stack)
         yield hub
         await hub.works()
-    assert "Traceback" not in server.said()
+    await server.is_as_before()
 
 
 # --- handshakes -----------------------------------------------------------------------------------

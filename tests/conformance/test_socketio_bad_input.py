@@ -5,14 +5,15 @@ protocol leaves the answer open, so do the tests. Somebody new finds all as it s
 """
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.conformance.served import LARGEST, NAMES, PING, PONG, Client, Served, Socket, serving
-from tests.conformance.served import client as connected
+from tests.conformance.engineio import PING, PONG, Client, Socket
+from tests.conformance.engineio import client as connected
+from tests.conformance.served import LARGEST, NAMES, Served
 
 pytestmark = [pytest.mark.slow, pytest.mark.net]
 
@@ -20,13 +21,6 @@ MARK, MARKED = '42["message","mark"]', '42["message-back","mark"]'
 PLACE = '{"_placeholder":true,"num":0}'
 OBJECT = '{"a":'
 BYTES = bytes([1, 2, 3])
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One for all tests: what one of them breaks, the next ones see."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture

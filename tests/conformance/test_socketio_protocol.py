@@ -5,12 +5,13 @@ itself and compares its titles with these. Half of them are about Engine.IO, as 
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conformance.served import PING, Client, Served, Socket, serving
-from tests.conformance.served import client as connected
+from tests.conformance.engineio import PING, Client, Socket
+from tests.conformance.engineio import client as connected
+from tests.conformance.served import Served
 from tests.contracts.engineio import (  # noqa: F401
     test_a_close_on_a_socket_ends_it,
     test_a_close_on_polls_ends_the_poll_and_the_session,
@@ -119,13 +120,6 @@ OFFICIAL: dict[str, str] = {
     "Socket.IO protocol > message > should close the connection upon invalid format (invalid ack"
     " id)": "test_an_ack_id_that_is_no_number_closes",
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One for all cases."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture

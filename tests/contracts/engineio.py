@@ -5,7 +5,7 @@ A test module imports these and has a fixture `client`: a client of its mount.
 
 import json
 
-from tests.conformance.served import NOOP, PING, POLLING, PONG, WEBSOCKET, Client
+from tests.conformance.engineio import NOOP, PING, POLLING, PONG, WEBSOCKET, Client
 from tests.servers.serving import request
 
 OPTIONS = {"pingInterval": 300, "pingTimeout": 200, "maxPayload": 1_000_000}
