@@ -597,3 +597,27 @@ async def running(**options: Any) -> AsyncIterator[Bench]:
         yield bench
     finally:
         await bench.node.stop()
+
+
+def echo(bench: Bench, pattern: str = "echo", **options: Any) -> Channel:
+    """A channel whose `say` answers with what it is given."""
+    channel = bench.channel(pattern, **options)
+
+    @channel.on("say")
+    async def say(text: str) -> str:
+        return text
+
+    return channel
+
+
+def machine(peer: Peer) -> TestMachine:
+    found = peer.session.machine
+    assert isinstance(found, TestMachine)
+    return found
+
+
+def idle(bench: Bench) -> bool:
+    """Whether nothing is left of anybody."""
+    bench.flush()
+    node = bench.node
+    return not (node.sessions or node.users or node.dirty or len(bench.clock.deadlines))

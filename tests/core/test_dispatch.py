@@ -938,7 +938,6 @@ async def test_the_frames_a_server_says_itself_are_no_credentials() -> None:
     """A Body where Args belong (the client's side of the waist) is taken as nothing."""
     async with running(authenticate=by_name) as bench:
         peer = framed(bench)
-        peer.session.transport = None
         bench.node.dispatcher.authenticate(peer.session, Auth("a", NO_BODY))
         bench.node.dispatcher.item(peer.session, Item(1, NO_BODY))
         await turns()

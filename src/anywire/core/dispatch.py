@@ -338,14 +338,13 @@ class Dispatcher:
 
     def authenticate(self, session: "Session", frame: Auth) -> None:
         """Credentials in a frame: reading is paused until they are judged."""
-        if session.is_admitted:
+        threshold = session.threshold
+        if threshold is None:
             if frame.ref is not None:
                 text = "credentials cannot be changed; open a new connection"
                 session.send(Refusal(frame.ref, None, "unsupported", text))
             return
-        session.early = []  # the session puts there what comes behind
-        if session.transport is not None:
-            session.transport.pause()
+        threshold.judge(session)
 
         def judged(user: Any, error: BaseException | None) -> None:
             if error is None:
@@ -356,7 +355,7 @@ class Dispatcher:
             if frame.is_final:
                 session.close(4401, refused.text or refused.code)
             else:
-                session.not_admitted()
+                threshold.turn_away(session)
 
         try:
             credentials = frame.credentials.value() if isinstance(frame.credentials, Args) else None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from anywire.core.threshold import Threshold
 from anywire.errors import ProtocolError
 from anywire.frames import (
     Ack,
@@ -102,7 +103,6 @@ class Session:
         "__weakref__",
         "_beat",
         "_expiry",
-        "_implicit",
         "_is_strained",
         "_joins",
         "_joins_since",
@@ -114,13 +114,11 @@ class Session:
         "can_stream",
         "candidate",
         "codec",
-        "early",
         "framing",
         "has_ended",
         "hello",
         "id",
         "inboxes",
-        "is_admitted",
         "is_held",
         "machine",
         "members",
@@ -131,6 +129,7 @@ class Session:
         "state",
         "streams",
         "tap",
+        "threshold",
         "token",
         "transport",
         "user",
@@ -173,14 +172,11 @@ class Session:
         self._old_token = ""
         self._probed = 0
         """Counted entries before the last probe in the wire's own words: who answers has them."""
-        self.is_admitted = opening.auth is Identity.HELLO
+        self.threshold = None if opening.auth is Identity.HELLO else Threshold()
+        """There until the peer has proved who it is."""
         self.is_held = False
         """Nothing is written until the peer has said what it has (a resume without a count)."""
         self.has_ended = False
-        self.early: list[Message | Frame] | None = None
-        """What came behind the credentials, while they are judged."""
-        self._implicit: Sequence[Frame] = ()
-        """What the machine began with, until the peer has proved who it is."""
         self._is_strained = False
         """Reading is paused: more waits for this peer than it should."""
         self.tap: Callable[[Tapped], None] | None = None
@@ -197,6 +193,11 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session({self.id!r}, {self.wire.name}, user={self.user.id!r})"
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether the peer has proved who it is, or need not."""
+        return self.threshold is None
 
     @property
     def is_attached(self) -> bool:
@@ -217,7 +218,8 @@ class Session:
 
     def receive(self, message: Message, now: float) -> None:
         """Take one whole message from the peer; `now` is loop time in seconds."""
-        if self.has_ended or not (self.is_admitted or self._is_early(message)):
+        threshold = self.threshold
+        if self.has_ended or (threshold is not None and not threshold.admits(self, message)):
             return
         machine = self.machine
         try:
@@ -237,15 +239,15 @@ class Session:
         for payload in machine.due():  # a handshake's answer comes before what the frames bring
             self.enqueue(payload)
         try:
-            if not self.is_admitted:
-                frames = self._take_early(frames)
+            if threshold is not None:
+                frames = threshold.sift(self, frames)
             for frame in frames:
                 if type(frame) is Event:
                     self.node.dispatcher.event(self, frame)
                 elif self.has_ended:
                     return
                 else:
-                    self._take(frame)
+                    self.take(frame)
         except ProtocolError as error:
             self._break(error)
             return
@@ -291,16 +293,17 @@ class Session:
     def begin(self, transport: Transport, now: float) -> None:
         """Attach the first transport, welcome the peer, take the wire's implicit join."""
         self._link(transport)
-        if self.is_admitted:
+        threshold = self.threshold
+        if threshold is None:
             self.send(self._welcome())
         else:
             patience = self.hello.limits.authentication
             self._expiry = self.node.deadlines.at(now + patience, self._unauthenticated)
         frames = self.machine.opened(now)
-        if self.is_admitted:
+        if threshold is None:
             self._take_all(frames)
         else:
-            self._implicit = frames
+            threshold.implicit = frames
             self._write_due()
         self._watch(now)
 
@@ -390,34 +393,23 @@ class Session:
         """The peer has proved who it is: let the conversation begin."""
         if self.has_ended:
             return
+        threshold, self.threshold = self.threshold, None
+        assert threshold is not None  # who is admitted already is not judged
         assert self.transport is not None  # who is detached before this has ended
         self.user = user
-        self.is_admitted = True
         self.node.enlist(self)
         self._cancel_expiry()
         self.send(self._welcome())
-        early, self.early = self.early or (), None
         self.transport.resume()
         now = self.node.now()
         if self._beat is None:
             self._watch(now)
-        implicit, self._implicit = self._implicit, ()
-        self._take_all(implicit)
-        for one in early:
+        self._take_all(threshold.implicit)
+        for one in threshold.behind():
             if isinstance(one, str | bytes):
                 self.receive(one, now)
             else:
                 self._take_all((one,))
-
-    def not_admitted(self) -> None:
-        """The peer is not who it said, and may say it anew: hear what came behind that."""
-        early, self.early = self.early or (), None
-        if self.has_ended or self.transport is None:
-            return
-        self.transport.resume()
-        for one in early:
-            if isinstance(one, str | bytes):  # frames came with the credentials: refused with them
-                self.receive(one, self.node.now())
 
     def send(self, frame: Frame) -> None:
         """Say one frame to this client, in order with everything else; dropped once the session has
@@ -553,10 +545,8 @@ class Session:
             self.waiters = []
         self.waiters.append(wake)
 
-    # --- inside ---------------------------------------------------------------------------------
-
-    def _take(self, frame: Frame) -> None:
-        """Everything but `Event`, which `receive` hands over itself."""
+    def take(self, frame: Frame) -> None:
+        """Take one frame of the peer's. `receive` hands over each `Event` itself: it is faster."""
         dispatcher = self.node.dispatcher
         match frame:
             case Event():
@@ -591,6 +581,8 @@ class Session:
             case _:
                 raise ProtocolError(f"a client does not send {type(frame).__name__}", code=4400)
 
+    # --- inside ---------------------------------------------------------------------------------
+
     def _answered(self) -> None:
         """The peer has answered a probe of its wire: it has what was written before."""
         outbox = self.outbox
@@ -615,44 +607,11 @@ class Session:
             for frame in frames:
                 if self.has_ended:
                     return
-                self._take(frame)
+                self.take(frame)
         except ProtocolError as error:
             self._break(error)
             return
         self._write_due()
-
-    def _take_early(self, frames: Sequence[Frame]) -> Sequence[Frame]:
-        """Before authentication: credentials are taken, what is behind them waits, all else is
-        refused.
-
-        Returns what may be taken now.
-        """
-        was_shown = False
-        for index, frame in enumerate(frames):
-            if self.is_admitted or self.has_ended:
-                return frames[index:]
-            if self.early is not None:
-                self.early.append(frame)
-            elif was_shown:  # and refused at once: so is what came with the credentials
-                break
-            elif isinstance(frame, Auth | Beat | Bye):
-                self._take(frame)
-                was_shown = isinstance(frame, Auth)
-            else:
-                raise ProtocolError("say who you are first", code=4401)
-        return ()
-
-    def _is_early(self, message: Message) -> bool:
-        """Before authentication: refuse what is too large, keep what is behind the credentials."""
-        limit = self.hello.limits.early_bytes
-        if self.early is None:
-            if len(message) <= limit:
-                return True
-        elif len(message) + sum(len(m) for m in self.early if isinstance(m, str | bytes)) <= limit:
-            self.early.append(message)
-            return False
-        self.close(1009, f"over {limit} bytes before authentication")
-        return False
 
     def _break(self, error: ProtocolError) -> None:
         """The peer broke the rules of its protocol."""
