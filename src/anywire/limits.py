@@ -40,7 +40,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     attachments: int = 16
     """Binary values of one message that travel beside it."""
     outbox: int = 1024 * 1024
-    """Bytes that wait for a slow client before the policy acts."""
+    """Bytes that wait for a slow client before the policy acts; as many for each member whose join
+    is not answered yet."""
     kept_bytes: int = 1024 * 1024
     kept_messages: int = 1000
     """What is kept, sent but not acknowledged, for a resume."""

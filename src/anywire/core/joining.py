@@ -11,11 +11,12 @@ from anywire.body import NO_ARGS, Args, Body
 from anywire.core.binding import Scope
 from anywire.core.entering import enter
 from anywire.core.member import Member
+from anywire.core.parking import Parked
 from anywire.core.presence import PRESENCE, whole
 from anywire.core.recovery import Recovery, is_caught_up, is_new
 from anywire.core.replaying import missed, one_at_a_time, replay
 from anywire.errors import Refused
-from anywire.frames import At, Frame, Join, Joined, Outcome, Position, Record
+from anywire.frames import Gap, Join, Joined, Outcome, Position, Record
 from anywire.wires.base import Cap
 
 if TYPE_CHECKING:
@@ -110,19 +111,19 @@ async def present(node: "Node", member: Member) -> Mapping[str, Sequence[bytes]]
     again; in the end, twice is better than never.
     """
     name = member.room.name
+
+    def is_change(record: Record) -> bool:
+        return record.event == PRESENCE and record.room == name
+
     here: Mapping[str, Sequence[bytes]] = {}
     for _ in range(_LISTS):
-        parked = member.parked or []
-        member.parked = [entry for entry in parked if not _is_change(entry, name)]
+        parked = member.parked
+        assert parked is not None  # until `unpark`
+        parked.forget(is_change)
         here = await node.presence.list(name)
-        if not any(_is_change(entry, name) for entry in member.parked):
+        if not any(map(is_change, parked.records())):
             break
     return here
-
-
-def _is_change(entry: Frame | tuple[Record, At], room: str) -> bool:
-    """Whether somebody came to this room or went."""
-    return isinstance(entry, tuple) and entry[0].event == PRESENCE and entry[0].room == room
 
 
 def without_presence(records: Iterable[Record]) -> Iterable[Record]:
@@ -137,7 +138,7 @@ def park(member: Member) -> None:
         room.parked[member] = None
     for name in member.behind:
         member.rooms[name].parked[member] = None
-    member.parked = []
+    member.parked = Parked(member.hello.limits.outbox)
 
 
 def unpark(member: Member, ends: Mapping[str, Position | None]) -> None:
@@ -146,8 +147,16 @@ def unpark(member: Member, ends: Mapping[str, Position | None]) -> None:
     """
     session = member.session
     lacking = member.lacking()
-    parked, member.parked = member.parked or [], None
-    for entry in parked:
+    parked, member.parked = member.parked, None
+    assert parked is not None  # once after each `park`
+    if parked.is_overflown:
+        session.give_up()
+        return
+    for name, (count, last) in parked.lost.items():
+        room = member.rooms.get(name)
+        if room is not None and room not in lacking and is_new(last, ends.get(name)):
+            session.send(Gap(member.alias, count))
+    for entry in parked.entries:
         if not isinstance(entry, tuple):
             session.send(entry)
             continue

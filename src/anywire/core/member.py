@@ -9,6 +9,7 @@ import msgspec
 from anywire.body import Args, Shape
 from anywire.core.channel import Channel, Handler, Left
 from anywire.core.entering import enter, exit
+from anywire.core.parking import Parked
 from anywire.core.recovery import is_caught_up, is_new
 from anywire.core.room import Room
 from anywire.errors import CallFailed, Refused, Unsupported
@@ -98,7 +99,7 @@ class Member:
         """Its `leave` handler has run, or will not: it may be adopted all the same."""
         self.is_leaving = False
         """Its `leave` handler runs or has its turn still to come, and it may be adopted."""
-        self.parked: list[Frame | tuple[Record, At]] | None = []
+        self.parked: Parked | None = Parked(session.hello.limits.outbox)
         self.behind: dict[str, Position | None] = _NOTHING
         """Rooms whose replay is ahead of what this node was given: where it ended. None: it is not
         read yet, as its client is to say where it stands."""
@@ -277,7 +278,7 @@ class Member:
     def say(self, frame: Frame) -> None:
         """Send a frame, after the answer to the join if that is still to come."""
         if self.parked is not None:
-            self.parked.append(frame)
+            self.parked.put(frame)
         elif not self.has_left:
             self.session.send(frame)
 
@@ -288,7 +289,10 @@ class Member:
         if self.parked is not None:
             is_for_nobody = self.restoring is not None and self.restoring.asked is None
             if is_meant and not (is_for_nobody and self.behind.get(room.name, record) is None):
-                self.parked.append((record, at))
+                if not self.parked.put_record(record, at, self.rooms):
+                    # Not at once: others are still to be told this publication.
+                    node = self.session.node
+                    node.deadlines.at(node.now(), self.session.give_up)
             return
         end = self.behind[room.name]
         if end is None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from anywire.core.member import Member
+from anywire.core.parking import size_of
 from anywire.core.recovery import Recovery, recover
 from anywire.core.room import Room
 from anywire.frames import At, Record, Since
@@ -45,7 +46,7 @@ async def missed(node: "Node", rooms: Iterable[Room], since: Since | None) -> di
     read = {}
     for room in rooms:
         read[room.name] = recovery = await _missed(node, room, since, left)
-        left -= sum(map(_size, recovery.records))
+        left -= sum(map(size_of, recovery.records))
     return read
 
 
@@ -69,12 +70,7 @@ def _newest(records: Sequence[Record], bound: int) -> Sequence[Record]:
     """The last of these records that fit into so many bytes."""
     size = 0
     for count, record in enumerate(reversed(records)):
-        size += _size(record)
+        size += size_of(record)
         if size > bound:
             return records[len(records) - count :]
     return records
-
-
-def _size(record: Record) -> int:
-    """About how many bytes it has on a wire."""
-    return len(record.body.json) + sum(len(blob) for _, blob in record.body.blobs)

@@ -6,7 +6,8 @@ nothing is lost from here on; the history is read; what was missed, with who cam
 parked; live. See docs/decisions/0027-who-comes-back-asks-for-what-it-missed.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,11 +16,12 @@ from anywire.core.joining import check_here, park, unpark
 from anywire.core.recovery import Recovery
 from anywire.core.replaying import missed, one_at_a_time, replay
 from anywire.errors import Refused
-from anywire.frames import Outcome, Past, Position
+from anywire.frames import Outcome, Past, Position, Record
 
 if TYPE_CHECKING:
     from anywire.core.member import Member
     from anywire.core.node import Node
+    from anywire.core.room import Room
 
 
 class Restoring(msgspec.Struct):
@@ -67,9 +69,11 @@ async def _read(
     """What was missed since the client asked last, by room; None: it is gone."""
     while (asked := restoring.asked) is not None:
         breaks = node.breaks
-        _drop(member)
+        lacking = member.lacking()
+        assert member.parked is not None  # until `unpark`
+        member.parked.forget(partial(_is_of, lacking))  # it is in what is read from here on
         try:
-            read = await missed(node, member.lacking(), asked.since)
+            read = await missed(node, lacking, asked.since)
         except Exception:
             if restoring.asked is not asked:
                 continue  # it is nobody's failure
@@ -79,14 +83,9 @@ async def _read(
     return None
 
 
-def _drop(member: "Member") -> None:
-    """What is parked of rooms that are read from here on is in their history."""
-    lacking = {room.name for room in member.lacking()}
-    member.parked = [
-        entry
-        for entry in member.parked or ()
-        if not isinstance(entry, tuple) or entry[0].room not in lacking
-    ]
+def _is_of(rooms: Iterable["Room"], record: Record) -> bool:
+    """Whether it was published in one of these."""
+    return any(record.room == room.name for room in rooms)
 
 
 def _others(member: "Member") -> Mapping[str, Position]:

@@ -456,7 +456,7 @@ class Session:
             return False
         if outbox.is_overflown:
             if transport is None or outbox.is_blocked or self.is_held:
-                self._give_up()
+                self.give_up()
                 return False
             outbox.is_overflown = False  # much was said at once: let us see how fast it reads
         if transport is None or outbox.is_blocked or self.is_held or not outbox.waiting:
@@ -497,6 +497,12 @@ class Session:
         self.end(code, text, is_clean=True)
         if transport is not None:
             transport.close(code, text)
+
+    def give_up(self) -> None:
+        """Too much waits for this client."""
+        if not self.has_ended:
+            log.info("session %s is too slow: more waits for it than may", self.id)
+            self.close(4408, "too slow", retry=0.0)
 
     def left(self, code: int, text: str) -> None:
         """The peer says goodbye; memberships that may go on elsewhere wait for that."""
@@ -678,14 +684,10 @@ class Session:
         """
         outbox = self.outbox
         if outbox.is_overflown and (outbox.is_blocked or outbox.is_too_full):
-            self._give_up()
+            self.give_up()
         elif self.transport is not None and not self.is_held and not self._is_strained:
             self._is_strained = True
             self.transport.pause()
-
-    def _give_up(self) -> None:
-        log.info("session %s is too slow: %d bytes wait for it", self.id, self.outbox.waiting)
-        self.close(4408, "too slow", retry=0.0)
 
     def _move(self, framing: Framing, codec: Codec) -> None:
         """Move to the lanes and divisions of another framing or codec, for all that is broadcast
