@@ -15,6 +15,7 @@ from io import BytesIO
 
 import aiohttp
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.conformance.phoenix import (
@@ -52,6 +53,13 @@ async def phone(server: Served) -> AsyncIterator[Phone]:
         await echoes(beside, "room:beside")
         await phone.works()
     await server.is_as_before()
+
+
+async def ends(socket: ClientConnection, said: str | bytes, code: int) -> None:
+    """This message is its connection's last, and nothing is said to it."""
+    await socket.send(said)
+    assert await ended(socket) == []
+    assert socket.close_code == code
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -92,10 +100,7 @@ async def phone(server: Served) -> AsyncIterator[Phone]:
 async def test_a_message_that_breaks_the_rules_ends_its_connection(
     phone: Phone, said: str, code: int
 ) -> None:
-    socket = await phone.joined()
-    await socket.send(said)
-    assert await ended(socket) == []
-    assert socket.close_code == code
+    await ends(await phone.joined(), said, code)
 
 
 @pytest.mark.parametrize(
@@ -118,10 +123,7 @@ async def test_a_message_that_breaks_the_rules_ends_its_connection(
 async def test_bytes_whose_lengths_lie_end_their_connection(
     phone: Phone, said: bytes, code: int
 ) -> None:
-    socket = await phone.joined()
-    await socket.send(said)
-    assert await ended(socket) == []
-    assert socket.close_code == code
+    await ends(await phone.joined(), said, code)
 
 
 @pytest.mark.parametrize(
@@ -130,10 +132,7 @@ async def test_bytes_whose_lengths_lie_end_their_connection(
 async def test_the_first_serializer_has_its_own_rules(
     phone: Phone, said: str | bytes, code: int
 ) -> None:
-    socket = await phone.socket(version=1)
-    await socket.send(said)
-    assert await ended(socket) == []
-    assert socket.close_code == code
+    await ends(await phone.socket(version=1), said, code)
 
 
 async def test_noise_ends_its_own_connection_at_most(phone: Phone) -> None:

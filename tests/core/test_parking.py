@@ -102,6 +102,24 @@ async def test_an_answer_that_comes_first_is_the_last_word_too() -> None:
         assert not scene.bench.node.sessions and not scene.bench.node.rooms
 
 
+async def test_one_publication_that_is_larger_than_an_outbox_ends_nobody() -> None:
+    async with waiting() as scene:
+        await scene.say(1)
+        await scene.bench.node.room("busy").publish("n", 2, "x" * 2 * BOUND)
+        await scene.say(3)
+        news = await scene.goes_on()
+        assert scene.numbers(news) == [1, 2, 3]
+        assert scene.peer.transport.closed is None
+
+
+async def test_a_second_one_does() -> None:
+    async with waiting() as scene:
+        for _ in range(2):
+            await scene.bench.node.room("busy").publish("n", 2, "x" * 2 * BOUND)
+        scene.bench.clock.move(0.0)
+        assert scene.peer.transport.closed == (4408, "too slow")
+
+
 async def test_rooms_that_drop_their_oldest_do_and_say_how_many() -> None:
     async with waiting(policy=Policy.DROP_OLDEST) as scene:
         await scene.say(*range(50))
@@ -167,10 +185,11 @@ def record(number: int, room: str = "busy") -> Record:
 
 @pytest.mark.parametrize("fits", [True, False])
 def test_the_bound_itself_may_wait(fits: bool) -> None:
-    parked = Parked(len(record(1).body.json) - (not fits))
-    assert parked.put_record(record(1), AT, {}) is fits
-    assert len(parked.entries) == fits
-    assert parked.put_record(record(1), AT, {}) is not fits  # said the first time alone
+    parked = Parked(2 * len(record(1).body.json) - (not fits))
+    assert parked.put_record(record(1), AT, {})
+    assert parked.put_record(record(2), AT, {}) is fits
+    assert len(parked.entries) == 2 * fits
+    assert parked.put_record(record(3), AT, {}) is not fits  # said the first time alone
     assert parked.is_overflown and not parked.entries
 
 

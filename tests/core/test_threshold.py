@@ -39,6 +39,17 @@ class Judge:
         await turns(3)
 
 
+def joining(bench: Bench) -> list[str]:
+    """The users that join the channel `echo`, which is made."""
+    users: list[str] = []
+
+    @echo(bench).join
+    async def join(member: Member) -> None:
+        users.append(member.user.id)
+
+    return users
+
+
 async def test_before_its_credentials_are_judged_a_client_is_nobody() -> None:
     judge = Judge()
     bench = Bench(authenticate=judge)
@@ -61,13 +72,7 @@ async def test_before_its_credentials_are_judged_a_client_is_nobody() -> None:
 async def test_what_came_behind_the_credentials_is_handled_after() -> None:
     judge = Judge()
     bench = Bench(authenticate=judge)
-    users: list[str] = []
-    channel = echo(bench)
-
-    @channel.join
-    async def join(member: Member) -> None:
-        users.append(member.user.id)
-
+    users = joining(bench)
     peer = bench.connect(TestWire(auth=FRAME))
     peer.say_all({"t": "Auth"}, {"t": "Join", "address": "echo", "ref": 1})  # one message
     peer.call("echo", "say", "hi", ref=2)
@@ -133,13 +138,7 @@ async def test_credentials_judged_at_once_let_the_rest_of_their_message_through(
 async def test_an_implicit_join_waits_for_the_credentials() -> None:
     judge = Judge()
     bench = Bench(authenticate=judge)
-    users: list[str] = []
-    channel = echo(bench)
-
-    @channel.join
-    async def join(member: Member) -> None:
-        users.append(member.user.id)
-
+    users = joining(bench)
     peer = bench.connect(TestWire(auth=FRAME, home="echo"))
     assert users == []
     peer.say("Auth")

@@ -9,11 +9,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.processes import HERE, Browser, Process, Processes
 
 SERVER = shlex.split(os.environ.get("ANYWIRE_CONFORMANCE_SERVER", ""))
 """A command to check the scenes on: it serves what `conformance/app.py` does, on the port added."""
 
+MARKS = [
+    pytest.mark.slow,
+    pytest.mark.net,
+    pytest.mark.node,
+    pytest.mark.asyncio(loop_scope="module"),
+]
+"""Of each file whose tests play on a stage."""
 Outcomes = dict[str, str | None]
 """What went wrong in each scene, or None."""
 

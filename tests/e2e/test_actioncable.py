@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.hosts import APP
-from tests.e2e.stage import Stage, all_went_well, scenes, serve
+from tests.e2e.stage import MARKS, Stage, all_went_well, scenes, serve
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.net,
-    pytest.mark.node,
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = MARKS
 CLIENTS = ["rails", "anycable", "extended"]
 LEAST = 24
 

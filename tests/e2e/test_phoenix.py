@@ -5,14 +5,9 @@ import signal
 
 import pytest
 
-from tests.e2e.stage import Stage, all_went_well, scenes, serve
+from tests.e2e.stage import MARKS, Stage, all_went_well, scenes, serve
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.net,
-    pytest.mark.node,
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = MARKS
 LEAST = 45
 TRANSPORTS = ["websocket", "longpoll"]
 

@@ -12,13 +12,9 @@ from pysignalr.protocol.abstract import Protocol
 from pysignalr.protocol.json import JSONProtocol
 from pysignalr.protocol.messagepack import MessagepackProtocol
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.net,
-    pytest.mark.node,
-    pytest.mark.timeout(60),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+from tests.e2e.stage import MARKS
+
+pytestmark = [*MARKS, pytest.mark.timeout(60)]
 
 
 class Python:

@@ -10,15 +10,9 @@ import sys
 import pytest
 
 from tests.e2e.proxy import proxied
-from tests.e2e.stage import Stage, all_went_well, scenes, serve
+from tests.e2e.stage import MARKS, Stage, all_went_well, scenes, serve
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.net,
-    pytest.mark.node,
-    pytest.mark.timeout(60),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = [*MARKS, pytest.mark.timeout(60)]
 LEAST = 89
 WAYS = [
     ("websockets", "json"),

@@ -2,16 +2,10 @@
 
 import pytest
 
-from tests.e2e.stage import Stage, all_went_well, scenes
+from tests.e2e.stage import MARKS, Stage, all_went_well, scenes
 from tests.e2e.test_signalr import LEAST, WAYS
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.net,
-    pytest.mark.node,
-    pytest.mark.timeout(60),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = [*MARKS, pytest.mark.timeout(60)]
 ON_A_PAGE = [
     *[("anywire", *way) for way in WAYS],
     ("uvicorn", "websockets", "messagepack"),

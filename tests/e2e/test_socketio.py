@@ -12,14 +12,9 @@ import pytest_asyncio
 import socketio  # type: ignore[import-untyped]
 
 from tests.e2e.proxy import proxied
-from tests.e2e.stage import Stage, all_went_well, scenes, serve
+from tests.e2e.stage import MARKS, Stage, all_went_well, scenes, serve
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.net,
-    pytest.mark.node,
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = MARKS
 LEAST = 60
 TRANSPORTS = ["polling", "websocket", "default"]
 CLIENTS = int(os.environ.get("CUT_CLIENTS", "8"))

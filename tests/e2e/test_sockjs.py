@@ -2,14 +2,9 @@
 
 import pytest
 
-from tests.e2e.stage import Stage, all_went_well, scenes
+from tests.e2e.stage import MARKS, Stage, all_went_well, scenes
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.net,
-    pytest.mark.node,
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = MARKS
 LEAST = 20
 IN_NODE = ["websocket", "xhr-streaming", "eventsource", "xhr-polling"]
 FROM_ANOTHER_ORIGIN = [

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 from anywire.body import Body
 from anywire.core import streaming
-from anywire.core.joining import SECRET, answer, authorised, check_here, park, present, unpark
+from anywire.core.joining import SECRET, answer, authorised, check_here, present
+from anywire.core.parking import park, unpark
 from anywire.core.presence import whole
 from anywire.frames import Join, Joined, Outcome
 from anywire.payload import Payload

@@ -11,12 +11,12 @@ from anywire.body import NO_ARGS, Args, Body
 from anywire.core.binding import Scope
 from anywire.core.entering import enter
 from anywire.core.member import Member
-from anywire.core.parking import Parked
+from anywire.core.parking import unpark
 from anywire.core.presence import PRESENCE, whole
-from anywire.core.recovery import Recovery, is_caught_up, is_new
+from anywire.core.recovery import Recovery
 from anywire.core.replaying import missed, one_at_a_time, replay
 from anywire.errors import Refused
-from anywire.frames import Gap, Join, Joined, Outcome, Position, Record
+from anywire.frames import Join, Joined, Outcome, Record
 from anywire.wires.base import Cap
 
 if TYPE_CHECKING:
@@ -129,49 +129,3 @@ async def present(node: "Node", member: Member) -> Mapping[str, Sequence[bytes]]
 def without_presence(records: Iterable[Record]) -> Iterable[Record]:
     """Without who came and went: who joins is told who is here."""
     return (record for record in records if record.event != PRESENCE)
-
-
-def park(member: Member) -> None:
-    """Out of the lanes: what arrives from here on is for after an answer."""
-    for room in member.delivered():
-        room.remove(member)
-        room.parked[member] = None
-    for name in member.behind:
-        member.rooms[name].parked[member] = None
-    member.parked = Parked(member.hello.limits.outbox)
-
-
-def unpark(member: Member, ends: Mapping[str, Position | None]) -> None:
-    """What arrived meanwhile, in its order, without what was replayed; then live. `ends`: where
-    the member stands in each room.
-    """
-    session = member.session
-    lacking = member.lacking()
-    parked, member.parked = member.parked, None
-    assert parked is not None  # once after each `park`
-    if parked.is_overflown:
-        session.give_up()
-        return
-    for name, (count, last) in parked.lost.items():
-        room = member.rooms.get(name)
-        if room is not None and room not in lacking and is_new(last, ends.get(name)):
-            session.send(Gap(member.alias, count))
-    for entry in parked.entries:
-        if not isinstance(entry, tuple):
-            session.send(entry)
-            continue
-        record, at = entry
-        room = member.rooms.get(record.room)
-        if room is None or room in lacking:
-            continue  # left meanwhile, or still to be asked for
-        if is_new(record, ends.get(record.room)):
-            room.tell(member, record, at)
-    for room in member.rooms.values():
-        if room in lacking:
-            continue
-        end = ends.get(room.name)
-        if end is not None and not is_caught_up(room.delivered, end):
-            member.behind = {**member.behind, room.name: end}
-        else:
-            room.parked.pop(member, None)
-            room.add(member)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from anywire.core.joining import check_here, park, unpark
+from anywire.core.joining import check_here
+from anywire.core.parking import park, unpark
 from anywire.core.recovery import Recovery
 from anywire.core.replaying import missed, one_at_a_time, replay
 from anywire.errors import Refused

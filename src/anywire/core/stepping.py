@@ -56,20 +56,18 @@ class Stepper:
         """Cancel what still runs, and what that starts, and wait until all of it has ended.
         Handlers have so many seconds to end by themselves.
         """
+        cancelled = self.tasks - self._handlers
+        for task in cancelled:
+            task.cancel()
         now = asyncio.get_running_loop().time
         end = now() + patience
-        cancelled: set[asyncio.Task[None]] = set()
+        while self._handlers and (left := end - now()) > 0.0:
+            await asyncio.wait(list(self._handlers), timeout=left)
         while self.tasks:
-            left = end - now()
             for task in self.tasks - cancelled:
-                if left <= 0.0 or task not in self._handlers:
-                    task.cancel()
-                    cancelled.add(task)
-            await asyncio.wait(
-                list(self.tasks),
-                timeout=left if left > 0.0 else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+                task.cancel()
+                cancelled.add(task)
+            await asyncio.wait(list(self.tasks), return_when=asyncio.FIRST_COMPLETED)
 
 
 if sys.version_info >= (3, 12):
